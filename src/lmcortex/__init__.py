@@ -1,0 +1,1 @@
+"""Language models and the human brain, as one re-runnable workflow."""

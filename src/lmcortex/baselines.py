@@ -1,0 +1,133 @@
+"""Pseudo-models that know no language: what they predict of the brain, any model should surpass.
+
+They go through the same encoders as models do. Time and length alone predict much of the responses
+to language when folds are shuffled (Feghhi et al. 2024, arXiv:2406.01538), and so do vectors that
+merely tell words apart (Bonnasse-Gahot & Pallier 2024, arXiv:2405.14872).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmcortex.errors import InputError
+from lmcortex.seeds import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTHS = (2, 8, 32)  # samples: standard deviations of the bumps of `position`
+EMBEDDING_WIDTH = 1024
+
+
+def baseline_features(
+    items: "pd.DataFrame", words: "pd.DataFrame", spec: Mapping[str, Any]
+) -> tuple[np.ndarray, str]:
+    """Compute the features of a baseline.
+
+    Parameters
+    ----------
+    items, words : tables of the stimulus.
+    spec : ``kind`` (of the dataset: `sentences` or `story`), ``model`` (`word-rate`, `position` or
+        `random-embedding`) and ``checkpoint`` (`main`, or `seedN` of a random embedding).
+
+    Returns
+    -------
+    features : float32, rows x columns.
+    rows : the table that the rows are of, `items` or `words`.
+
+    Raises
+    ------
+    InputError : an unknown baseline, or an item without words.
+    """
+    story = spec["kind"] == "story"
+    match spec["model"]:
+        case "word-rate":
+            features = np.ones((len(words), 1)) if story else sentence_lengths(items, words)
+            rows = "words" if story else "items"
+        case "random-embedding":
+            features = random_embedding(words["word"], int(spec["checkpoint"].removeprefix("seed")))
+            rows = "words" if story else "items"
+            features = features if story else mean_over_words(features, items, words)
+        case "position":
+            features, rows = position(items), "items"
+        case unknown:
+            raise InputError(
+                f"unknown baseline `{unknown}`; known: word-rate, position, random-embedding"
+            )
+    return features.astype(np.float32), rows
+
+
+def sentence_lengths(items: "pd.DataFrame", words: "pd.DataFrame") -> np.ndarray:
+    """Return the number of words, number of characters and mean word length of each item."""
+    n_words = mean_over_words(np.ones((len(words), 1)), items, words, total=True)
+    letters = words["word"].str.len().to_numpy(float)[:, None]
+    n_characters = items["text"].str.len().to_numpy(float)[:, None]
+    return np.hstack([n_words, n_characters, mean_over_words(letters, items, words)])
+
+
+def position(items: "pd.DataFrame", widths: tuple[int, ...] = WIDTHS) -> np.ndarray:
+    """Return where each item stands in its run: Gaussian bumps on a grid over the run.
+
+    For each width there is one bump every `width` samples, so that a weighted sum of bumps can be
+    any function of the position that is smooth at that scale. It is the blurred one-hot baseline
+    of Feghhi et al. (2024, arXiv:2406.01538), except that positions count from the start of the
+    run, so that it carries over from one run to another.
+
+    Parameters
+    ----------
+    items : in order; `run` is used.
+    widths : standard deviations of the bumps, samples.
+
+    Returns
+    -------
+    items x bumps, 0 to 1.
+    """
+    place = items.groupby("run", sort=False).cumcount().to_numpy(float)
+    bumps = []
+    for width in widths:
+        centres = np.arange(0, place.max() + width, width)
+        bumps.append(np.exp(-0.5 * ((place[:, None] - centres) / width) ** 2))
+    return np.hstack(bumps)
+
+
+def random_embedding(words: "pd.Series", seed: int) -> np.ndarray:
+    """Return one standard Gaussian vector per word type; case and outer punctuation do not count.
+
+    Returns
+    -------
+    words x 1024.
+    """
+    types = [word_type(word) for word in words]
+    vectors = {
+        word: generator("random-embedding", seed, word).standard_normal(EMBEDDING_WIDTH)
+        for word in sorted(set(types))
+    }
+    return np.stack([vectors[word] for word in types])
+
+
+def word_type(word: str) -> str:
+    return re.sub(r"^\W+|\W+$", "", word.lower()) or word.lower()
+
+
+def mean_over_words(
+    features: np.ndarray, items: "pd.DataFrame", words: "pd.DataFrame", total: bool = False
+) -> np.ndarray:
+    """Average (or sum) the rows of `features` (words x columns) over the words of each item.
+
+    Raises
+    ------
+    InputError : an item without words, or words of an item that is not in `items`.
+    """
+    rows = {item: row for row, item in enumerate(items["item"])}
+    unknown = set(words["item"]) - set(rows)
+    silent = set(rows) - set(words["item"])
+    if unknown or silent:
+        item = min(unknown or silent)
+        found = "is not in the table of items" if unknown else "has no words"
+        raise InputError(f"words.parquet: item `{item}` {found}; prepare the stimuli again")
+    row = words["item"].map(rows).to_numpy()
+    sums = np.zeros((len(items), features.shape[1]))
+    np.add.at(sums, row, features)
+    return sums if total else sums / np.bincount(row)[:, None]

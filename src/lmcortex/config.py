@@ -1,0 +1,216 @@
+"""Configuration files, checked before any job: unknown keys and wrong values are one-line errors.
+
+A study file (config/studies/) names datasets (config/datasets/), fits (config/fits.yaml) and models
+(config/models.yaml, config/suites.yaml). No file is merged with another.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lmcortex import paths
+from lmcortex.errors import InputError, suggestion
+
+Name = Annotated[str, Field(pattern=f"^({paths.NAME})$")]
+Label = Annotated[str, Field(pattern=f"^({paths.LABEL})$")]
+Hemisphere = Literal["L", "R"]
+Baseline = Literal["word-rate", "position", "random-embedding"]
+Kind = TypeVar("Kind", bound=BaseModel)
+Value = TypeVar("Value")
+BASELINES: tuple[Baseline, ...] = ("word-rate", "position", "random-embedding")
+
+
+class Section(BaseModel):
+    """A part of a configuration file; a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- site -----------------------------------------------------------------------------------------
+
+
+class Site(Section):
+    """config/config.yaml: what belongs to the machine, and the study to run by default."""
+
+    study: str = Field("demo", description="name of a file in config/studies, or a path")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where models and encoders run; under cuda a missing GPU is an error"
+    )
+
+
+# --- fits -----------------------------------------------------------------------------------------
+
+
+class Folds(Section):
+    """How samples are split into folds for cross-validation."""
+
+    scheme: Literal["shuffled", "blocks", "runs"] = Field(
+        description="shuffled items; contiguous blocks; or one run left out at a time"
+    )
+    n: int = Field(5, ge=3, description="number of folds (not used by `runs`)")
+    seed: int = Field(0, description="seed of the shuffle")
+    gap: float = Field(
+        0, ge=0, description="least distance between training and test: seconds, or items"
+    )
+
+
+class Alphas(Section):
+    """Ridge penalties: logspace(low, high, n) times trace(K) / n_samples."""
+
+    low: float = -3
+    high: float = 5
+    n: int = Field(17, ge=1)
+
+
+class Delays(Section):
+    """Finite impulse response: copies of the features, delayed."""
+
+    delays: list[float] = Field(min_length=1, description="seconds")
+
+
+class Fit(Section):
+    """A named encoding setting."""
+
+    kind: Literal["sentences", "story"] = Field(description="kind of dataset it applies to")
+    pooling: Literal["last", "mean", "word"] = Field(
+        description="how token states become a row: a sentence's last or mean token, or its words"
+    )
+    response: Literal["glover"] | Delays | None = Field(
+        None, description="story: haemodynamic response by the Glover HRF or by FIR delays"
+    )
+    folds: Folds
+    alphas: Alphas = Alphas()
+    layer_choice: Literal["nested", "test"] = Field(
+        "nested",
+        description="nested: by inner folds; test: the maximum over layers of the test score, as in "
+        "Bonnasse-Gahot & Pallier 2024 (optimistic)",
+    )
+    n_permutations: int = Field(1000, ge=1)
+    n_resamples: int = Field(1000, ge=1)
+    resample_block: int = Field(1, ge=1, description="consecutive samples kept together")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> "Fit":
+        story = self.kind == "story"
+        if story != (self.pooling == "word"):
+            raise ValueError("pooling is `word` for a story, `last` or `mean` for sentences")
+        if story != (self.response is not None):
+            raise ValueError("a story needs `response`, and sentences have none")
+        return self
+
+
+# --- studies --------------------------------------------------------------------------------------
+
+
+class LogSpaced(Section):
+    """That many checkpoints, each at about twice the step of the one before, and the last."""
+
+    log_spaced: int = Field(ge=2)
+
+
+class StudyModel(Section):
+    """One model of a study and the checkpoints wanted of it."""
+
+    name: Name
+    checkpoints: Literal["all", "final"] | list[str] | LogSpaced = "final"
+
+
+class Study(Section):
+    """config/studies/*.yaml: what to compare with what."""
+
+    title: str
+    question: str = ""
+    datasets: list[Name] = Field(min_length=1)
+    fits: list[Name] = Field(min_length=1, description="each applies to datasets of its kind")
+    models: list[StudyModel] = Field(min_length=1)
+    baselines: list[Baseline] = Field(list(BASELINES), description="run beside the models")
+    embedding_seeds: int = Field(5, ge=1, le=9, description="draws of the random embedding")
+    untrained: bool = Field(True, description="add each architecture with fresh weights (seed 1)")
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        found = [other.stem for other in sorted(path.parent.glob("*.yaml"))]
+        raise InputError(f"{path}: no such file; {suggestion(path.stem, found)}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def check(kind: type[Kind], content: Any, where: str) -> Kind:
+    """Return `content` as a `kind`; the first thing wrong with it is a one-line InputError."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explain(kind, error)}") from None
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            section = _section(kind, first["loc"][:-1])
+            known = suggestion(str(first["loc"][-1]), section.model_fields) if section else ""
+            return f"unknown key `{place}`; {known}"
+        case "missing":
+            return f"key `{place}` is missing"
+        case _:
+            message = first["msg"].removeprefix("Value error, ")
+            return f"`{place}` is {first['input']!r}: {message}" if place else message
+
+
+def _section(kind: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the section class at `place` inside `kind`."""
+    for part in place:
+        if isinstance(part, str) and part in kind.model_fields:
+            inner = _section_in(kind.model_fields[part].annotation)
+            if inner is None:
+                return None
+            kind = inner
+    return kind
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_section_in(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((section for section in inner if section), None)
+
+
+def pick(name: str, known: dict[str, Value], what: str, where: str) -> Value:
+    """Return `known[name]`, or say which names there are."""
+    if name not in known:
+        raise InputError(f"{where}: unknown {what} `{name}`; {suggestion(name, known)}")
+    return known[name]
+
+
+def expand(path: str, where: str) -> str:
+    """Replace ${NAME} in a path by the environment variable of that name."""
+    expanded = os.path.expandvars(os.path.expanduser(path))
+    if "$" in expanded:
+        variable = expanded.partition("$")[2].strip("{").partition("}")[0]
+        raise InputError(
+            f"{where}: {path} needs the environment variable {variable}; set it to the folder "
+            "that holds the data"
+        )
+    return expanded
+
+
+def load_fits(folder: Path) -> dict[str, Fit]:
+    path = folder / "fits.yaml"
+    return {name: check(Fit, fit, f"{path}: {name}") for name, fit in read_yaml(path).items()}
+
+
+def load_study(study: str, folder: Path) -> tuple[str, Study]:
+    """Read a study by its name in config/studies, or by its path; return its name and content."""
+    path = Path(study) if study.endswith((".yaml", ".yml")) else folder / "studies" / f"{study}.yaml"
+    return path.stem, check(Study, read_yaml(path), str(path))

@@ -1,0 +1,91 @@
+"""All features of a dataset's stimulus from one checkpoint."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lmcortex import models
+from lmcortex.features.batches import Arrays
+from lmcortex.features.sentences import sentence_features
+from lmcortex.features.stories import story_features, text_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+
+@dataclass(frozen=True)
+class Features:
+    """What `extract` found: arrays, metadata of their file, and facts for its provenance."""
+
+    arrays: Arrays
+    metadata: dict[str, str]
+    facts: dict[str, Any]
+
+
+def extract(
+    items: "pd.DataFrame",
+    words: "pd.DataFrame",
+    checkpoint: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    device: str = "auto",
+    threads: int = 1,
+) -> Features:
+    """Extract every layer's states for a dataset's stimulus in one forward pass a text.
+
+    Parameters
+    ----------
+    items, words : tables as `lmcortex.stimuli` makes them.
+    checkpoint : description made by `lmcortex.models.fetch.fetch_checkpoint`.
+    spec : ``kind`` ("sentences" or "story"), ``dtype``; sentences: ``poolings``; story:
+        ``context`` with ``tokens`` (None: all that the model takes) and ``new_tokens``.
+    device : "auto", "cpu" or "cuda".
+    threads : processor threads.
+
+    Returns
+    -------
+    Features with float32 arrays ``{pooling}/{layer:02d}`` (rows x width).
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    dtype = spec.get("dtype", "float32")
+    model = models.load_model(checkpoint, dtype, device)
+    tokenizer = models.load_tokenizer(checkpoint)
+    if spec["kind"] == "sentences":
+        texts = dict(zip(items["item"], items["text"], strict=True))
+        passages = list(texts.values())
+        arrays = sentence_features(texts, model, tokenizer, poolings=spec["poolings"])
+        rows = "items"
+    else:
+        passages = [text_of(run) for _, run in words.groupby("run", sort=False)]
+        context = spec["context"]
+        arrays = story_features(
+            words,
+            model,
+            tokenizer,
+            context_tokens=context["tokens"],
+            new_tokens=context["new_tokens"],
+        )
+        rows = "words"
+    facts = {
+        "device": describe_device(model.device),
+        "dtype": dtype,
+        "tf32": False,
+        "threads": threads,
+        "commit": checkpoint["commit"],
+        "fingerprint": checkpoint["fingerprint"],
+        "tokenizer_hash": checkpoint["tokenizer_hash"],
+        "text_hash": hashlib.sha256(json.dumps(passages).encode()).hexdigest(),
+        "n_rows": len(next(iter(arrays.values()))),
+    }
+    n_layers = len(models.blocks(model))
+    return Features(arrays, {"rows": rows, "n_layers": str(n_layers)}, facts)
+
+
+def describe_device(device: "torch.device") -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

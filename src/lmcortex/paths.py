@@ -1,0 +1,70 @@
+"""Every path of the workflow, and what a wildcard in one may be.
+
+The patterns are Snakemake's: ``paths.FEATURES.format(dataset="alice", model="gpt2", ...)`` names a
+file, and the same string is a rule's output.
+"""
+
+RESULTS = "results"
+
+_DATASET = f"{RESULTS}/datasets/{{dataset}}"
+_CELL = "{fit}/{model}/{checkpoint}"
+_STUDY = f"{RESULTS}/studies/{{study}}"
+
+ITEMS = f"{_DATASET}/stimuli/items.parquet"
+WORDS = f"{_DATASET}/stimuli/words.parquet"
+TRUTH = f"{_DATASET}/stimuli/truth.safetensors"
+RESPONSES = f"{_DATASET}/responses/sub-{{subject}}.nc"
+CEILING = f"{_DATASET}/responses/ceiling.parquet"
+
+CHECKPOINT = f"{RESULTS}/models/{{model}}/{{checkpoint}}.json"
+SUITE = f"{RESULTS}/suites/{{suite}}/suite.json"
+
+FEATURES = f"{_DATASET}/features/{{model}}/{{checkpoint}}.safetensors"
+FIT = f"{_DATASET}/encoding/{_CELL}/layer-{{layer}}/sub-{{subject}}.nc"
+SCORES = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.parquet"
+DRAWS = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.draws.parquet"
+
+TABLE = f"{_STUDY}/tables/{{table}}.parquet"
+FIT_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{fit}}/{{figure}}.svg"
+DATASET_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{figure}}.svg"
+PAGE = f"{_STUDY}/pages/{{page}}.html"
+REPORT = f"{_STUDY}/report.html"
+
+
+def log(output: str) -> str:
+    """Return the log file of the rule that makes `output` (a path or a pattern)."""
+    return output.replace(RESULTS, f"{RESULTS}/logs", 1) + ".log"
+
+
+def benchmark(output: str) -> str:
+    """Return the file of wall time and peak memory of the rule that makes `output`."""
+    return output.replace(RESULTS, f"{RESULTS}/benchmarks", 1) + ".tsv"
+
+
+# A name may not hold a slash; "_" and "." occur in published model names (stablelm-2-1_6b, opt-1.3b).
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+LABEL = r"[A-Za-z0-9]+"
+LAYERS = r"\d{2}(-\d{2})?"
+CHECKPOINT_NAME = r"main|step\d+|seed\d+|untrained-seed\d+"
+
+CONSTRAINTS = {
+    "dataset": NAME,
+    "fit": NAME,
+    "model": NAME,
+    "checkpoint": CHECKPOINT_NAME,
+    "layer": LAYERS,
+    "subject": LABEL,
+    "roi": LABEL,
+    "suite": NAME,
+    "study": NAME,
+    "table": r"[a-z_]+",
+    "figure": NAME,
+    "page": r"[a-z_]+",
+}
+
+
+def layer_blocks(n_layers: int, layers_per_job: int | None = None) -> list[str]:
+    """Name the blocks of layers 0 (embeddings) to `n_layers` that are fitted by one job each."""
+    step = layers_per_job or n_layers + 1
+    starts = range(0, n_layers + 1, step)
+    return [f"{start:02d}-{min(start + step - 1, n_layers):02d}" for start in starts]

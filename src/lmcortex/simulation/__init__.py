@@ -1,0 +1,1 @@
+"""Simulated datasets: stimuli, responses in which effects are planted, and their recovery."""

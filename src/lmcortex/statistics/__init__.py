@@ -1,0 +1,16 @@
+"""What follows from the scores: study tables that read `scores` and `draws`, and fit nothing."""
+
+from lmcortex.statistics.collect import collect_draws, collect_scores
+from lmcortex.statistics.contrasts import contrast_models
+from lmcortex.statistics.lateralization import fit_lateralization
+from lmcortex.statistics.scaling import fit_scaling
+from lmcortex.statistics.training import track_training
+
+__all__ = [
+    "collect_draws",
+    "collect_scores",
+    "contrast_models",
+    "fit_lateralization",
+    "fit_scaling",
+    "track_training",
+]

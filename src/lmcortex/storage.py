@@ -1,0 +1,146 @@
+"""Files between rules: Parquet, NetCDF, safetensors and JSON.
+
+Every file is written to a temporary name and then renamed, so that a job that dies leaves nothing
+half-written; every file holds its provenance, and none holds a time stamp, so that the same input
+gives the same bytes.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmcortex.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+
+PROVENANCE_KEY = "lmcortex"
+Provenance = Mapping[str, Any]
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; rename it to `path` when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(content: Mapping[str, Any], path: str | Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    return json.loads(Path(path).read_text("utf-8"))
+
+
+def write_table(table: "pd.DataFrame", path: str | Path, provenance: Provenance) -> None:
+    """Write a data frame as Parquet, its provenance in the schema's metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(arrow.schema.metadata or {}), PROVENANCE_KEY.encode(): dumps(provenance)}
+    with replacing(path) as temporary:
+        pq.write_table(arrow.replace_schema_metadata(metadata), temporary)
+
+
+def write_study_table(table: "pd.DataFrame", path: str | Path, provenance: Provenance) -> None:
+    """Write a table of a study as Parquet, and as CSV beside it for people."""
+    with replacing(Path(path).with_suffix(".csv")) as temporary:
+        table.to_csv(temporary, index=False)
+    write_table(table, path, provenance)
+
+
+def read_table(path: str | Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.read_parquet(path)
+
+
+def write_dataset(dataset: "xr.Dataset", path: str | Path, provenance: Provenance) -> None:
+    """Write an xarray dataset as NetCDF, its provenance in a global attribute."""
+    dataset = dataset.assign_attrs({PROVENANCE_KEY: dumps(provenance).decode()})
+    with replacing(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf")
+
+
+def read_dataset(path: str | Path) -> "xr.Dataset":
+    import xarray as xr
+
+    return xr.load_dataset(path, engine="h5netcdf")
+
+
+def write_arrays(
+    arrays: Mapping[str, "np.ndarray"], path: str | Path, provenance: Provenance, **metadata: str
+) -> None:
+    """Write named arrays as safetensors; `metadata` stands beside the provenance."""
+    from safetensors.numpy import save_file
+
+    ordered = {name: arrays[name] for name in sorted(arrays)}
+    header = {**metadata, PROVENANCE_KEY: dumps(provenance).decode()}
+    with replacing(path) as temporary:
+        save_file(ordered, temporary, header)
+        _sort_header(temporary)
+
+
+def _sort_header(path: Path) -> None:
+    """Put a safetensors header in order: the library writes its metadata in a random one."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= length, "the header may be re-ordered, never longer"
+        file.seek(8)
+        file.write(text.ljust(length))
+
+
+@contextmanager
+def open_arrays(path: str | Path) -> Iterator[Any]:
+    """Open a safetensors file; ``keys()``, ``get_tensor(name)`` and ``metadata()`` read it lazily."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as arrays:
+            yield arrays
+    except SafetensorError as error:
+        raise InputError(
+            f"{path}: not a whole safetensors file ({error}); delete it and run again"
+        ) from error
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Return the provenance that any of the writers above left in `path`."""
+    path = Path(path)
+    match path.suffix:
+        case ".parquet":
+            import pyarrow.parquet as pq
+
+            return json.loads((pq.read_schema(path).metadata or {})[PROVENANCE_KEY.encode()])
+        case ".nc":
+            import h5netcdf
+
+            with h5netcdf.File(path, "r") as file:
+                return json.loads(file.attrs[PROVENANCE_KEY])
+        case ".safetensors":
+            with open_arrays(path) as arrays:
+                return json.loads(arrays.metadata()[PROVENANCE_KEY])
+        case ".json":
+            return read_json(path)["provenance"]
+    raise InputError(f"{path}: no provenance is kept in files of this kind")
+
+
+def dumps(provenance: Provenance) -> bytes:
+    return json.dumps(provenance, sort_keys=True).encode()

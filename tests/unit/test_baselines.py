@@ -1,0 +1,93 @@
+"""Baselines against their closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmcortex.baselines import baseline_features, position, random_embedding
+from lmcortex.errors import InputError
+
+ITEMS = pd.DataFrame({"item": ["b", "a"], "run": "1", "text": ["The cat sat.", "Cats, the!"]})
+WORDS = pd.DataFrame(
+    {
+        "item": ["b", "b", "b", "a", "a"],
+        "word": ["The", "cat", "sat.", "Cats,", "the!"],
+        "run": "1",
+    }
+)
+
+
+def features(model: str, checkpoint: str = "main", kind: str = "sentences") -> np.ndarray:
+    spec = {"kind": kind, "model": model, "checkpoint": checkpoint}
+    return baseline_features(ITEMS, WORDS, spec)[0]
+
+
+def runs_of_items(*lengths: int) -> pd.DataFrame:
+    return pd.DataFrame({"run": np.repeat([str(run) for run in range(len(lengths))], lengths)})
+
+
+def test_sentence_lengths_count_words_characters_and_letters_per_word():
+    assert np.allclose(features("word-rate"), [[3, 12, 10 / 3], [2, 10, 4.5]])
+
+
+def test_word_rate_of_a_story_is_one_per_word():
+    spec = {"kind": "story", "model": "word-rate", "checkpoint": "main"}
+    ones, rows = baseline_features(ITEMS, WORDS, spec)
+    assert rows == "words"
+    assert np.array_equal(ones, np.ones((5, 1)))
+
+
+def test_position_starts_anew_in_every_run():
+    bumps = position(runs_of_items(50, 30))
+    assert np.array_equal(bumps[:30], bumps[50:])
+
+
+def test_position_expresses_any_smooth_function_of_time():
+    bumps = position(runs_of_items(200))
+    time = np.arange(200)
+    for wanted in (np.sin(2 * np.pi * time / 20), np.sqrt(time + 10.0), (time - 90.0) ** 2):
+        weights = np.linalg.lstsq(bumps, wanted, rcond=1e-8)[0]
+        assert np.corrcoef(bumps @ weights, wanted)[0, 1] ** 2 > 0.999
+
+
+def test_position_has_one_bump_per_width_with_its_peak_at_the_centre():
+    bumps = position(runs_of_items(9), widths=(4,))
+    assert np.allclose(np.diag(bumps[[0, 4, 8]]), 1)
+    assert bumps[0, 1] == pytest.approx(np.exp(-0.5))
+
+
+def test_a_word_type_has_one_vector_whatever_its_case_and_punctuation():
+    vectors = random_embedding(WORDS["word"], seed=1)
+    assert np.array_equal(vectors[0], vectors[4])
+    assert not np.allclose(vectors[1], vectors[3])
+
+
+def test_vectors_do_not_depend_on_the_other_words():
+    forwards = random_embedding(WORDS["word"], seed=1)
+    assert np.array_equal(forwards[::-1], random_embedding(WORDS["word"][::-1], seed=1))
+
+
+def test_vectors_are_standard_normal_and_differ_between_seeds():
+    words = pd.Series([f"word{number}" for number in range(200)])
+    one, two = random_embedding(words, seed=1), random_embedding(words, seed=2)
+    n = one.size
+    assert abs(one.mean()) < 5 / np.sqrt(n)
+    assert abs(one.var() - 1) < 5 * np.sqrt(2 / n)
+    assert abs((one * two).mean()) < 5 / np.sqrt(n)
+
+
+def test_a_sentence_has_the_mean_vector_of_its_words():
+    vectors = random_embedding(WORDS["word"], seed=3)
+    expected = [vectors[:3].mean(axis=0), vectors[3:].mean(axis=0)]
+    assert np.allclose(features("random-embedding", "seed3"), expected, atol=1e-6)
+
+
+def test_an_item_without_words_is_refused():
+    spec = {"kind": "sentences", "model": "word-rate", "checkpoint": "main"}
+    with pytest.raises(InputError, match="item `a` has no words"):
+        baseline_features(ITEMS, WORDS[:3], spec)
+
+
+def test_an_unknown_baseline_is_refused():
+    with pytest.raises(InputError, match="unknown baseline `bigrams`; known: word-rate"):
+        features("bigrams")

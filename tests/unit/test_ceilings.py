@@ -1,0 +1,108 @@
+"""Noise ceilings."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmcortex import ceilings, responses
+from lmcortex.drift import detrend, drift_basis
+
+SUBJECTS = [18, 22, 23, 24, 26, 28, 30, 31, *range(35, 54)]
+TARGETS = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
+
+
+def dataset(values, subject, published=np.nan):
+    items = pd.DataFrame({"item": np.arange(len(values)).astype(str), "run": "1", "time": 0.0})
+    targets = responses.target_table(
+        [
+            {"target": f"t{number}", "roi": f"R{number}", "hemisphere": "L", "ceiling": published}
+            for number in range(values.shape[1])
+        ]
+    )
+    return responses.to_dataset(values, items, targets, dataset="toy", subject=subject)
+
+
+def noisy_subjects(n, noise, samples=4000):
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(samples, 1))
+    return signal, signal + noise * rng.normal(size=(n, samples, 1))
+
+
+def test_leave_one_out_is_the_correlation_with_the_mean_of_the_others():
+    stack = np.random.default_rng(1).normal(size=(5, 40, 3)) + np.arange(3)
+    expected = [
+        [np.corrcoef(stack[s, :, t], np.delete(stack, s, 0).mean(0)[:, t])[0, 1] for t in range(3)]
+        for s in range(5)
+    ]
+    np.testing.assert_allclose(ceilings.leave_one_out(stack), expected, atol=1e-12)
+
+
+def test_pairwise_is_the_mean_over_pairs_of_subjects():
+    stack = np.random.default_rng(2).normal(size=(4, 40, 1))
+    matrix = np.corrcoef(stack[:, :, 0])
+    expected = matrix[np.triu_indices(4, 1)].mean()
+    np.testing.assert_allclose(ceilings.pairwise(stack), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "noise"), [(4, 1.0), (20, 3.0)])
+def test_the_ceiling_of_the_average_is_its_correlation_with_the_signal(n, noise):
+    signal, stack = noisy_subjects(n, noise)
+    truth = np.corrcoef(stack.mean(axis=0)[:, 0], signal[:, 0])[0, 1]
+    ceiling = ceilings.spearman_brown(ceilings.pairwise(stack), n)
+    assert ceiling[0] == pytest.approx(truth, abs=0.02)
+
+
+def test_subjects_who_do_not_agree_have_a_ceiling_of_zero():
+    assert ceilings.spearman_brown(np.array([-0.1]), 5).tolist() == [0]
+
+
+def test_each_subject_and_the_average_have_their_own_kind_of_ceiling():
+    _, stack = noisy_subjects(3, 1.0, samples=50)
+    subjects = [dataset(values, str(number)) for number, values in enumerate(stack)]
+    table, quality = ceilings.estimate([*subjects, responses.average(subjects)])
+    assert table["subject"].tolist() == ["0", "1", "2", "average"]
+    assert table["source"].tolist() == ["leave-one-out ISC"] * 3 + ["Spearman-Brown"]
+    assert (table["n_subjects"] == 3).all()
+    assert quality[0]["value"] == pytest.approx(table["ceiling"][:3].mean())
+
+
+def test_a_published_ceiling_stands_for_the_average_only():
+    _, stack = noisy_subjects(2, 1.0, samples=50)
+    subjects = [dataset(values, str(number), 0.5) for number, values in enumerate(stack)]
+    table, _ = ceilings.estimate(subjects)
+    assert table["source"].tolist() == ["leave-one-out ISC"] * 2 + ["published"]
+    assert table["ceiling"].iloc[-1] == 0.5
+
+
+def test_the_average_alone_keeps_its_published_ceiling():
+    table, quality = ceilings.estimate([dataset(np.random.rand(9, 1), "average", 0.4)])
+    assert table[["ceiling", "source"]].iloc[0].tolist() == [0.4, "published"]
+    assert quality == []
+
+
+def test_one_subject_without_a_published_ceiling_has_none():
+    table, _ = ceilings.estimate([dataset(np.random.rand(9, 1), "01")])
+    assert table["source"].iloc[0] == "none" and np.isnan(table["ceiling"].iloc[0])
+
+
+@pytest.fixture(scope="module")
+def alice(data_dir):
+    folder = data_dir / "alice/timecourses_6mm"
+    return [np.loadtxt(folder / f"s{subject}-timecourses.txt") for subject in SUBJECTS]
+
+
+def isc(series, filter_):
+    drift = drift_basis(362, 2.0, filter_, "alice")
+    stack = [responses.standardise(detrend(raw, drift), raw, TARGETS, "alice") for raw in series]
+    return ceilings.leave_one_out(np.stack(stack)).mean(axis=0)
+
+
+def test_the_isc_of_alice_agrees_with_an_independent_computation(alice):
+    expected = [0.333, 0.260, 0.430, 0.285, 0.261, 0.200]
+    np.testing.assert_allclose(isc(alice, {"polynomial": 5}), expected, atol=0.01)
+
+
+def test_the_isc_of_alice_stays_high_under_the_filter_of_the_study(alice):
+    # LATL .275, RATL .212, LPTL .395, LIPL .267, LPreM .250, LIFG .201
+    found = isc(alice, {"high_pass": 1 / 128})
+    assert (found > 0.19).all() and (found < isc(alice, {"polynomial": 5}) + 0.01).all()

@@ -1,0 +1,119 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lmcortex import config
+from lmcortex.errors import InputError
+from lmcortex.plan import load_plan
+
+CONFIG = Path(__file__).parents[2] / "config"
+STUDY = """
+title: A study
+datasets: [simulated-sentences]
+fits: [shuffled-5]
+models:
+  - {name: gpt2, checkpoints: [final]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the configuration with one small study, `mine`."""
+    copy = tmp_path / "config"
+    shutil.copytree(CONFIG, copy)
+    (copy / "studies" / "mine.yaml").write_text(STUDY)
+    return copy
+
+
+def refused(folder: Path, study: str, settings: dict | None = None) -> str:
+    (folder / "studies" / "mine.yaml").write_text(study)
+    with pytest.raises(InputError) as error:
+        load_plan({"study": "mine", **(settings or {})}, folder)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("study", ["demo", "alice", "tuckute"])
+def test_the_studies_that_ship_are_valid(study: str, monkeypatch, data_dir: Path) -> None:
+    monkeypatch.setenv("LMCORTEX_DATA", str(data_dir))
+    assert load_plan({"study": study}, CONFIG).name == study
+
+
+def test_an_unknown_key_is_refused_with_the_nearest(folder: Path) -> None:
+    message = refused(folder, STUDY.replace("fits:", "fit:"))
+    assert "mine.yaml: " in message and ("`fits` is missing" in message or "`fit`" in message)
+
+
+def test_an_extra_key_is_refused_with_the_nearest(folder: Path) -> None:
+    message = refused(folder, STUDY + "baseline: []\n")
+    assert "unknown key `baseline`; did you mean baselines?" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("shuffled-5", "shufled-5", "unknown fit `shufled-5`; did you mean shuffled-5"),
+        ("name: gpt2", "name: gtp2", "unknown model `gtp2`; did you mean gpt2"),
+        ("simulated-sentences", "simulated-sentence", "did you mean simulated-sentences"),
+        ("[final]", "[step7]", "gpt2 has no checkpoint `step7`"),
+        ("name: gpt2", "name: a/b", "a/b"),
+        ("[shuffled-5]", "[]", "fits"),
+        ("shuffled-5", "story-5", "no fit for dataset simulated-sentences (sentences)"),
+    ],
+)
+def test_an_unknown_name_is_refused_before_any_job(
+    folder: Path, old: str, new: str, expected: str
+) -> None:
+    assert expected in refused(folder, STUDY.replace(old, new))
+
+
+def test_an_unknown_study_is_refused_with_the_nearest(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"studies/alise\.yaml: no such file; did you mean alice"):
+        load_plan({"study": "alise"}, folder)
+
+
+def test_an_unknown_device_is_refused(folder: Path) -> None:
+    assert "`device` is 'gpu'" in refused(folder, STUDY, {"device": "gpu"})
+
+
+def test_an_unset_environment_variable_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LMCORTEX_DATA", raising=False)
+    with pytest.raises(InputError, match="environment variable LMCORTEX_DATA"):
+        load_plan({"study": "tuckute"}, folder)
+
+
+def test_a_missing_data_file_is_named(folder: Path, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LMCORTEX_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"tuckute2024.*bold_response_LH\.csv.*no such file"):
+        load_plan({"study": "tuckute"}, folder)
+
+
+def test_final_and_the_last_step_are_one_run(folder: Path) -> None:
+    study = STUDY.replace("{name: gpt2, checkpoints: [final]}", "{name: pythia-70m}")
+    study += "  - {name: pythia-70m, checkpoints: [step143000]}\n"
+    (folder / "studies" / "mine.yaml").write_text(study)
+    plan = load_plan({"study": "mine"}, folder)
+    assert [run.checkpoint for run in plan.runs] == ["step143000", "untrained-seed1"]
+
+
+def test_specs_hold_no_path_of_the_machine_and_no_checkpoint_list(
+    folder: Path, monkeypatch, data_dir: Path
+) -> None:
+    monkeypatch.setenv("LMCORTEX_DATA", str(data_dir))
+    plan = load_plan({"study": "alice"}, folder)
+    specs = [
+        plan.stimuli_spec("alice"),
+        plan.responses_spec("alice", "18"),
+        plan.features_spec("alice"),
+        plan.fit_spec("alice", "story-5", "books-l", "step64"),
+    ]
+    assert not re.search(rf"{data_dir}|step256|device|threads", str(specs))
+
+
+def test_nearest_names_come_first() -> None:
+    assert config.suggestion("pythia-70", ["gpt2", "pythia-70m"]) == "did you mean pythia-70m?"

@@ -1,0 +1,302 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from lmcortex import encoding, storage
+from lmcortex.encoding.design import sample_operator, scale_columns
+from lmcortex.encoding.ridge import use_device
+from lmcortex.errors import InputError
+from lmcortex.folds import make_folds
+
+ALPHAS = {"low": -3, "high": 5, "n": 17}
+SPEC = {
+    "dataset": "toy",
+    "fit": "shuffled",
+    "model": "m",
+    "checkpoint": "main",
+    "kind": "sentences",
+    "response": None,
+    "folds": {"scheme": "shuffled", "n": 4, "seed": 0},
+    "alphas": ALPHAS,
+}
+WORDS = pd.DataFrame({"run": [], "onset": [], "duration": []})
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def on_cpu():
+    use_device("cpu")
+
+
+def sentences(n: int) -> pd.DataFrame:
+    items = [f"s{i}" for i in range(n)]
+    return pd.DataFrame({"item": items, "run": "1", "time": np.arange(float(n)), "text": "a"})
+
+
+def recorded(values: np.ndarray, items: pd.DataFrame, subject: str = "01") -> xr.Dataset:
+    n_targets = values.shape[1]
+    return xr.Dataset(
+        {"response": (("sample", "target"), values)},
+        coords={
+            **{name: ("sample", items[name].to_numpy()) for name in ("item", "run", "time")},
+            "target": [f"t{i}" for i in range(n_targets)],
+            "roi": ("target", [f"R{i // 2}" for i in range(n_targets)]),
+            "hemisphere": ("target", ["LR"[i % 2] for i in range(n_targets)]),
+        },
+        attrs={"dataset": "toy", "subject": subject},
+    )
+
+
+def fit(layers: dict, values: np.ndarray, items: pd.DataFrame, **changes) -> xr.Dataset:
+    responses = encoding.stack_responses([recorded(values, items)], items)
+    features = encoding.Features("items", layers.items())
+    return encoding.fit_encoding(features, responses, items, WORDS, {**SPEC, **changes})
+
+
+def closed_form(features, values, folds, grid):
+    """Nested cross-validated ridge, one solve per alpha, in the primal or dual as numpy likes."""
+
+    def predict(train, test, alpha):
+        x_mean, y_mean = features[train].mean(0), values[train].mean(0)
+        x, y = features[train] - x_mean, values[train] - y_mean
+        weights = np.linalg.solve(x.T @ x + alpha * np.eye(x.shape[1]), x.T @ y)
+        return (features[test] - x_mean) @ weights + y_mean
+
+    alphas = grid * (features**2).sum() / len(features)
+    r = np.empty((folds.n, values.shape[1]))
+    r_inner, index = r.copy(), r.astype(int)
+    for fold in range(folds.n):
+        train, test = folds.outer(fold)
+        inner = [(train[a], train[b]) for a, b in folds.inner(fold)]
+        tried = [[predict(a, b, alpha) for alpha in alphas] for a, b in inner]
+        loss = np.mean(
+            [
+                [((p - values[b]) ** 2).mean(0) for p in ps]
+                for (_, b), ps in zip(inner, tried, strict=True)
+            ],
+            0,
+        )
+        index[fold] = loss.argmin(0)
+        for t, best in enumerate(index[fold]):
+            predicted = predict(train, test, alphas[best])[:, t]
+            r[fold, t] = np.corrcoef(predicted, values[test, t])[0, 1]
+            r_inner[fold, t] = np.mean(
+                [
+                    np.corrcoef(ps[best][:, t], values[b, t])[0, 1]
+                    for (_, b), ps in zip(inner, tried, strict=True)
+                ]
+            )
+    return r, r_inner, index
+
+
+@pytest.mark.parametrize("width", [20, 150], ids=["fewer units than samples", "more"])
+def test_ridge_agrees_with_a_closed_form_in_float64(rng, width):
+    items = sentences(120)
+    states = rng.standard_normal((120, width)) * np.logspace(0, 3, width) + 5
+    strengths = np.array([0.0, 0.1, 0.3, 1.0, 3.0])
+    values = states[:, :5] / states[:, :5].std(0) * strengths + rng.standard_normal((120, 5)) + 7
+    found = fit({0: states}, values, items)
+    scaled = (states - states.mean(0)) / states.std(0)
+    folds = make_folds(SPEC["folds"], items)
+    r, r_inner, index = closed_form(scaled, values, folds, np.logspace(-3, 5, 17))
+    assert np.array_equal(found["alpha_index"][0], index)
+    assert np.abs(found["r_test"][0] - r).max() < 1e-4
+    assert np.abs(found["r_inner"][0] - r_inner).max() < 1e-4
+
+
+def test_a_planted_signal_is_recovered_and_noise_is_not(rng):
+    items = sentences(400)
+    states = rng.standard_normal((400, 30))
+    signal = states @ rng.standard_normal((30, 20)) / np.sqrt(30)
+    noise = rng.standard_normal((400, 20))
+    found = fit({0: states}, np.hstack([signal + noise, noise]), items)
+    r = found["r_test"][0].mean("fold").to_numpy()
+    # Half of the variance is signal, so that a perfect encoder reaches r = .71.
+    assert 0.6 < r[:20].mean() < 0.71
+    assert abs(r[20:].mean()) < 0.05
+
+
+def test_targets_that_follow_only_their_neighbours_are_not_predicted_across_a_gap(rng):
+    """Slow noise is predicted by slow features of the same time, unless a gap parts the folds."""
+    n = 300
+    time = np.arange(n)
+    states = np.exp(-(((time[:, None] - time[::3]) / 4.0) ** 2))
+    kernel = np.exp(-((np.arange(-12, 13) / 4.0) ** 2))
+    noise = rng.standard_normal((n + 24, 60))
+    values = np.stack([np.convolve(column, kernel, "valid") for column in noise.T], axis=1)
+    items = sentences(n)
+    leaky = fit({0: states}, values, items)["r_test"].mean()
+    blocks = {"scheme": "blocks", "n": 5, "gap": 30}
+    clean = fit({0: states}, values, items, folds=blocks)["r_test"].mean()
+    assert leaky > 0.9
+    assert abs(clean) < 0.05
+
+
+def test_subjects_fitted_together_equal_subjects_fitted_alone(rng):
+    items = sentences(80)
+    layers = {layer: rng.standard_normal((80, 100)) for layer in (0, 1)}
+    values = [layers[1][:, :3] + rng.standard_normal((80, 3)) * k for k in (1, 2)]
+    parts = [
+        recorded(v, items, subject) for v, subject in zip(values, ("01", "average"), strict=True)
+    ]
+    together = encoding.fit_encoding(
+        encoding.Features("items", layers.items()),
+        encoding.stack_responses(parts, items),
+        items,
+        WORDS,
+        SPEC,
+    )
+    assert together["subject"].to_numpy().tolist() == ["01"] * 3 + ["average"] * 3
+    for i, alone in enumerate(fit(layers, v, items) for v in values):
+        part = together.isel(target=slice(3 * i, 3 * i + 3))
+        assert np.array_equal(part["alpha_index"], alone["alpha_index"])
+        assert np.abs(part["prediction"] - alone["prediction"]).max() < 1e-5
+
+
+def test_every_sample_is_predicted_in_its_own_fold(rng):
+    items = sentences(60)
+    states = rng.standard_normal((60, 10))
+    values = states[:, :2] + rng.standard_normal((60, 2))
+    found = fit({0: states}, values, items)
+    for fold in range(4):
+        here = (found["test_fold"] == fold).to_numpy()
+        for t in range(2):
+            r = np.corrcoef(found["prediction"][0, here, t], values[here, t])[0, 1]
+            assert found["r_test"][0, fold, t] == pytest.approx(r, abs=1e-5)
+
+
+def test_constant_columns_are_dropped_and_counted(rng):
+    items = sentences(60)
+    states = rng.standard_normal((60, 10))
+    values = states[:, :2] + rng.standard_normal((60, 2))
+    padded = np.hstack([states, np.full((60, 3), 1e4) * (1 + 1e-8 * rng.random((60, 3)))])
+    found = fit({0: padded, 1: np.ones((60, 4))}, values, items)
+    assert json.loads(found.attrs["n_dropped_columns"]) == [3, 4]
+    assert (found["prediction"][0] == fit({0: states}, values, items)["prediction"][0]).all()
+    # A layer without information predicts the training mean, whose correlation is 0.
+    assert (found["r_test"][1] == 0).all()
+
+
+def test_a_model_whose_features_are_all_constant_is_refused(rng):
+    with pytest.raises(InputError, match="every feature is constant"):
+        fit({0: np.ones((40, 4))}, rng.standard_normal((40, 2)), sentences(40))
+
+
+def test_columns_are_scaled_within_each_run(rng):
+    runs = np.repeat(["1", "2"], 30)
+    states = rng.standard_normal((60, 4)) + 50 * (runs == "2")[:, None]
+    states[runs == "2", 3] = 1.0
+    scaled, n_dropped = scale_columns(states, runs)
+    assert (scaled.shape, n_dropped) == ((60, 3), 1)
+    for run in ("1", "2"):
+        assert np.abs(scaled[runs == run].mean(0)).max() < 1e-12
+        assert scaled[runs == run].std(0) == pytest.approx(np.ones(3))
+
+
+def test_features_that_are_not_finite_are_refused_with_their_place(rng):
+    states = rng.standard_normal((40, 4))
+    states[7, 2] = np.nan
+    with pytest.raises(InputError, match="m main layer 3: row 7, unit 2 is nan"):
+        fit({3: states}, rng.standard_normal((40, 2)), sentences(40))
+
+
+def test_another_number_of_feature_rows_is_refused(rng):
+    with pytest.raises(InputError, match="39 rows of features, expected 40"):
+        fit({0: np.ones((39, 4))}, rng.standard_normal((40, 2)), sentences(40))
+
+
+def broken(values, kind):
+    if kind == "nan":
+        values[3, 1] = np.nan
+    elif kind == "constant":
+        values[:, 1] = 4.0
+    return values
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("nan", "target t1, sample 3 is nan"), ("constant", "target t1 never changes")],
+)
+def test_responses_that_cannot_be_fitted_are_refused(rng, kind, message):
+    items = sentences(20)
+    values = broken(rng.standard_normal((20, 2)), kind)
+    with pytest.raises(InputError, match=message):
+        encoding.stack_responses([recorded(values, items)], items)
+
+
+def test_responses_in_another_order_than_the_items_are_refused(rng):
+    items = sentences(20)
+    part = recorded(rng.standard_normal((20, 2)), items).isel(sample=slice(None, None, -1))
+    with pytest.raises(InputError, match="sample 0 is item `s19`"):
+        encoding.stack_responses([part], items)
+
+
+def test_word_features_pass_through_each_runs_own_response(rng):
+    from nilearn.glm.first_level import compute_regressor
+
+    runs = ["1", "2"]
+    items = pd.DataFrame({"run": np.repeat(runs, 40), "time": np.tile(2.0 * np.arange(40), 2)})
+    onsets = np.sort(rng.uniform(0, 70, (2, 25)), axis=1)
+    words = pd.DataFrame({"run": np.repeat(runs, 25), "onset": onsets.ravel(), "duration": 0.3})
+    states = rng.standard_normal((50, 3))
+    glover = sample_operator("words", items, words, {"kind": "story", "response": "glover"})
+    on_samples = glover(states)
+    for run, rows in enumerate((slice(0, 25), slice(25, 50))):
+        events = np.stack([onsets[run], np.full(25, 0.3), states[rows, 1]])
+        expected, _ = compute_regressor(events, "glover", 2.0 * np.arange(40))
+        assert np.abs(on_samples[40 * run : 40 * run + 40, 1] - expected[:, 0]).max() < 1e-6
+
+
+def test_delays_set_shifted_copies_side_by_side():
+    items = pd.DataFrame({"run": "1", "time": 2.0 * np.arange(10)})
+    words = pd.DataFrame({"run": "1", "onset": [0.0, 6.0], "duration": [0.0, 0.0]})
+    spec = {"kind": "story", "response": {"delays": [2, 4]}}
+    found = sample_operator("words", items, words, spec)(np.array([[1.0], [5.0]]))
+    assert found[:, 0].tolist() == [0, 1, 0, 0, 5, 0, 0, 0, 0, 0]
+    assert found[:, 1].tolist() == [0, 0, 1, 0, 0, 5, 0, 0, 0, 0]
+
+
+@pytest.fixture
+def features_file(tmp_path):
+    arrays = {
+        f"{p}/{n:02d}": np.full((4, 2), n, np.float32) for p in ("last", "mean") for n in (0, 1)
+    }
+    storage.write_arrays(arrays, tmp_path / "f.safetensors", {}, rows="items")
+    return tmp_path / "f.safetensors"
+
+
+def test_features_are_read_by_pooling_and_block_of_layers(features_file):
+    rows, layers = encoding.read_features(features_file, "mean", "01-01")
+    assert (rows, [(n, x[0, 0]) for n, x in layers]) == ("items", [(1, 1.0)])
+    assert [n for n, _ in encoding.read_features(features_file, "mean").layers] == [0, 1]
+
+
+def test_a_pooling_or_layer_that_was_not_extracted_is_refused(features_file):
+    for pooling, layers in (("word", None), ("mean", "00-02")):
+        with pytest.raises(InputError, match="extract the features again"):
+            encoding.read_features(features_file, pooling, layers)
+
+
+def test_cuda_without_a_gpu_is_an_error_and_never_a_silent_cpu_run(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no GPU is visible"):
+        use_device("cuda")
+    assert use_device("auto") == "cpu"
+
+
+def test_a_fit_survives_its_file(rng, tmp_path):
+    items = sentences(40)
+    states = rng.standard_normal((40, 5))
+    found = fit({0: states}, states[:, :2] + rng.standard_normal((40, 2)), items)
+    storage.write_dataset(found, tmp_path / "fit.nc", {})
+    back = storage.read_dataset(tmp_path / "fit.nc").drop_attrs()
+    xr.testing.assert_equal(back, found)

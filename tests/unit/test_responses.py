@@ -1,0 +1,215 @@
+"""Responses are filtered, trimmed, z-scored and set in step with the items."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmcortex import responses, stimuli
+from lmcortex.drift import detrend, drift_basis
+from lmcortex.errors import InputError
+from lmcortex.volumes import find_voxels, read_voxels
+
+STORY = {
+    "dataset": "toy",
+    "kind": "story",
+    "runs": ["1", "2"],
+    "samples": [30, 40],
+    "tr": 2.0,
+    "start": 0.0,
+    "trim": [2, 3],
+    "detrend": {"polynomial": 1},
+    "targets": [
+        {"target": "LATL", "roi": "ATL", "hemisphere": "L"},
+        {"target": "RATL", "roi": "ATL", "hemisphere": "R"},
+    ],
+}
+
+
+def story_files(folder, suffix, rng):
+    files = []
+    for run, samples in zip(STORY["runs"], STORY["samples"], strict=True):
+        values = rng.normal(size=(samples, 2))
+        path = folder / f"sub-01_run-{run}{suffix}"
+        if suffix == ".npy":
+            np.save(path, values)
+        elif suffix == ".txt":
+            np.savetxt(path, values)
+        else:  # a header may name the columns in any order, and further columns
+            table = pd.DataFrame({"RATL": values[:, 1], "motion": 0.0, "LATL": values[:, 0]})
+            table.to_csv(path, index=False, sep="," if suffix == ".csv" else "\t")
+        files.append(str(path))
+    return files
+
+
+# --- drift ----------------------------------------------------------------------------------------
+
+
+def test_the_high_pass_spans_the_cosines_of_nilearn_and_a_line():
+    from nilearn.glm.first_level.design_matrix import create_cosine_drift
+
+    n, tr, cutoff = 200, 2.0, 1 / 128
+    theirs = np.column_stack([create_cosine_drift(cutoff, tr * np.arange(n)), np.arange(n)])
+    ours = drift_basis(n, tr, {"high_pass": cutoff}, "toy")
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(detrend(theirs, ours), 0, atol=1e-10)
+
+
+def test_a_polynomial_filter_takes_out_polynomials_of_its_order():
+    time = np.linspace(0, 1, 362)
+    drift = np.polynomial.Polynomial([300, -40, 7, 90, -8, 25])(time)[:, None]
+    basis = drift_basis(362, 2.0, {"polynomial": 5}, "toy")
+    np.testing.assert_allclose(detrend(drift, basis), 0, atol=1e-9)
+
+
+def test_a_signal_faster_than_the_cutoff_is_left_alone():
+    time = 2.0 * np.arange(360)
+    signal = np.sin(2 * np.pi * time / 30)[:, None]
+    left = detrend(signal, drift_basis(360, 2.0, {"high_pass": 1 / 128}, "toy"))
+    assert np.corrcoef(signal[:, 0], left[:, 0])[0, 1] > 0.99
+
+
+def test_a_filter_that_leaves_nothing_is_refused():
+    with pytest.raises(InputError, match="leaves nothing of 6 samples"):
+        drift_basis(6, 2.0, {"polynomial": 5}, "toy")
+
+
+# --- stories --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".npy"])
+def test_all_formats_give_the_same_responses(tmp_path, suffix):
+    items = stimuli.sample_items(STORY)
+    prepared = [
+        responses.prepare(
+            responses.Files(story_files(tmp_path, kind, np.random.default_rng(0))),
+            items,
+            STORY,
+            subject="01",
+        )[0]
+        for kind in (suffix, ".npy")
+    ]
+    np.testing.assert_allclose(prepared[0]["response"], prepared[1]["response"], atol=1e-9)
+    assert prepared[0]["item"].to_numpy().tolist() == items["item"].tolist()
+    assert prepared[0]["hemisphere"].to_numpy().tolist() == ["L", "R"]
+
+
+def test_every_run_is_filtered_whole_then_trimmed_then_z_scored(tmp_path):
+    files = story_files(tmp_path, ".npy", np.random.default_rng(1))
+    values = responses.prepare(
+        responses.Files(files), stimuli.sample_items(STORY), STORY, subject="01"
+    )[0]["response"].to_numpy()
+    expected = []
+    for path in files:
+        raw = np.load(path)
+        time = np.arange(len(raw))
+        line = np.polynomial.polynomial.polyfit(time, raw, 1)
+        flat = (raw - np.polynomial.polynomial.polyval(time, line).T)[2:-3]
+        expected.append((flat - flat.mean(axis=0)) / flat.std(axis=0))
+    np.testing.assert_allclose(values, np.concatenate(expected), atol=1e-10)
+
+
+def test_targets_may_come_from_a_table_with_their_place(tmp_path):
+    path = tmp_path / "targets.csv"
+    path.write_text("target,roi,hemisphere,x,y,z\nLATL,ATL,L,-50,10,-20\nRATL,ATL,R,50,,\n")
+    table = responses.read_targets(path)
+    assert table["x"].tolist() == [-50, 50]
+    assert np.isnan(table["y"].iloc[1]) and table["ceiling"].isna().all()
+
+
+def test_the_average_is_the_mean_over_subjects(tmp_path):
+    items, targets = stimuli.sample_items(STORY), responses.target_table(STORY["targets"])
+    values = np.random.default_rng(2).normal(size=(3, len(items), 2))
+    subjects = [
+        responses.to_dataset(series, items, targets, dataset="toy", subject=str(number))
+        for number, series in enumerate(values)
+    ]
+    mean = responses.average(subjects)
+    np.testing.assert_allclose(mean["response"], values.mean(axis=0))
+    assert mean.attrs["subject"] == "average" and mean.attrs["n_subjects"] == 3
+
+
+# --- sentences ------------------------------------------------------------------------------------
+
+TARGETS = responses.target_table([{"target": "IFG", "roi": "IFG", "hemisphere": "L"}])
+
+
+def test_sentences_are_put_in_the_order_of_the_items_and_left_as_they_are(tmp_path):
+    path = tmp_path / "responses.csv"
+    path.write_text("subject,item,IFG\n1,b,2.5\n1,a,-1\n2,a,9\n2,b,8\n")
+    items = pd.DataFrame({"item": ["a", "b"], "run": "1"})
+    values, _ = responses.prepare_sentences(path, items, TARGETS, {}, subject="1")
+    assert values[:, 0].tolist() == [-1, 2.5]
+
+
+def test_sentences_of_several_runs_are_z_scored_in_each(tmp_path):
+    path = tmp_path / "responses.csv"
+    path.write_text("subject,item,IFG\n1,a,10\n1,b,20\n1,c,5\n1,d,3\n")
+    items = pd.DataFrame({"item": list("abcd"), "run": ["1", "1", "2", "2"]})
+    values, _ = responses.prepare_sentences(path, items, TARGETS, {}, subject="1")
+    assert values[:, 0].tolist() == [-1, 1, 1, -1]
+
+
+# --- voxels ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A scan whose first axis runs from right to left, as in radiological order."""
+    import nibabel as nib
+
+    affine = np.array([[-4.0, 0, 0, 8], [0, 4, 0, 0], [0, 0, 4, 0], [0, 0, 0, 1]])
+    shape = (5, 4, 3)
+    labels = np.zeros(shape, np.int16)
+    labels[0], labels[2], labels[4] = 1, 7, 14  # x = 8, 0 and -8 mm
+    bold = np.random.default_rng(3).normal(size=(*shape, 30)).astype(np.float32)
+    made = {"mask": np.ones(shape, np.uint8), "atlas": labels, "bold": bold}
+    for name, data in made.items():
+        nib.save(nib.Nifti1Image(data, affine), tmp_path / f"{name}.nii.gz")
+    return {name: str(tmp_path / f"{name}.nii.gz") for name in made} | {"data": bold}
+
+
+def test_left_is_negative_x_by_the_affine(images):
+    rois = {"IFG": {"labels": [1, 14]}}
+    voxels, _ = find_voxels(images["bold"], images["mask"], rois, images["atlas"])
+    assert voxels.groupby("hemisphere")["x"].unique().map(list).to_dict() == {"L": [-8], "R": [8]}
+    assert set(voxels["i"][voxels["hemisphere"] == "L"]) == {4}
+
+
+def test_the_series_of_a_voxel_is_its_own(images):
+    rois = {"IFG": {"labels": [1, 14]}}
+    voxels, _ = find_voxels(images["bold"], images["mask"], rois, images["atlas"])
+    series = read_voxels([images["bold"]], voxels)[0]
+    one = voxels.iloc[5]
+    np.testing.assert_allclose(series[:, 5], images["data"][one["i"], one["j"], one["k"]])
+
+
+def test_voxels_on_the_midline_are_left_out_and_counted(images):
+    voxels, n_midline = find_voxels(images["bold"], images["mask"], {})
+    assert n_midline == 4 * 3
+    assert len(voxels) == 4 * 4 * 3 and set(voxels["roi"]) == {"brain"}
+
+
+def test_a_sphere_takes_the_voxels_within_its_radius(images):
+    rois = {"TP": {"spheres": [[-8, 4, 4], [8, 4, 4]], "radius": 4.0}}
+    voxels, _ = find_voxels(images["bold"], images["mask"], rois)
+    # centre and its neighbours along y, z and one side of x; |x| = 4 mm is within reach too
+    assert voxels["hemisphere"].value_counts().to_dict() == {"L": 6, "R": 6}
+
+
+def test_a_mask_of_another_grid_is_resampled(images, tmp_path):
+    import nibabel as nib
+
+    fine = nib.Nifti1Image(np.ones((10, 8, 6), np.uint8), np.diag([2.0, 2, 2, 1]))
+    fine.affine[:3, 3] = [-9, -1, -1]
+    nib.save(fine, tmp_path / "fine.nii.gz")
+    voxels, n_midline = find_voxels(images["bold"], str(tmp_path / "fine.nii.gz"), {})
+    assert len(voxels) + n_midline == 5 * 4 * 3
+
+
+def test_nifti_responses_become_voxel_targets(images):
+    spec = {**STORY, "runs": ["1"], "samples": 30, "rois": {"IFG": {"labels": [1, 14]}}}
+    files = responses.Files([images["bold"]], mask=images["mask"], atlas=images["atlas"])
+    prepared, quality = responses.prepare(files, stimuli.sample_items(spec), spec, subject="01")
+    assert prepared["response"].shape == (25, 24)
+    assert set(prepared["roi"].to_numpy()) == {"IFG"}
+    assert quality[0]["measure"] == "midline voxels dropped"

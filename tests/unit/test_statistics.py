@@ -1,0 +1,319 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.isotonic import IsotonicRegression
+
+from lmcortex import statistics
+from lmcortex.errors import InputError
+from lmcortex.inference import benjamini_hochberg
+from lmcortex.statistics.training import measure_growth, monotone_fit
+
+N_DRAWS = 400
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def row(table: pd.DataFrame, **where) -> pd.Series:
+    for name, value in where.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+class Study:
+    """Made-up cells, whose draws have a noise in common and a tenth of it of their own."""
+
+    def __init__(self, rng, noise=0.01):
+        self.rng, self.noise = rng, noise
+        self.shared = rng.standard_normal(N_DRAWS)
+        self.scores, self.draws = [], []
+
+    def add(self, model, checkpoint, r, *, subject="average", roi="ATL", side="L", **about):
+        cell = {"dataset": "toy", "fit": "f", "model": model, "checkpoint": checkpoint}
+        where = {**cell, "subject": subject, "roi": roi, "hemisphere": side}
+        self.scores.append(
+            {
+                **where,
+                "layer": -1,
+                "r": r,
+                "ceiling": 0.5,
+                "r_normalized": r / 0.5,
+                "p": 0.01,
+                "role": "trained",
+                "family": "fam",
+                "n_params": 1e6,
+                "step": np.nan,
+                "tokens_seen": np.nan,
+                "final": True,
+                "perplexity": np.nan,
+                "benchmark": np.nan,
+                **about,
+            }
+        )
+        own = 0.1 * self.noise * self.rng.standard_normal(N_DRAWS)
+        self.draws.append({**where, "draws": (r + self.noise * self.shared + own).astype("f4")})
+
+    def tables(self):
+        draws = statistics.collect_draws([pd.DataFrame(self.draws)])
+        return pd.DataFrame(self.scores), draws
+
+
+# --- collect --------------------------------------------------------------------------------------
+
+
+def cell(model, subject, p, layer=-1):
+    return {
+        "dataset": "toy",
+        "fit": "f",
+        "model": model,
+        "checkpoint": "main",
+        "layer": layer,
+        "subject": subject,
+        "roi": "ATL",
+        "hemisphere": "L",
+        "p": p,
+    }
+
+
+def test_q_is_corrected_within_each_kind_of_subject_over_nested_rows():
+    people = [0.001, 0.02, 0.04]
+    rows = [cell("a", f"0{i}", p) for i, p in enumerate(people)]
+    rows += [cell("a", "group", 0.01), cell("a", "average", 0.03), cell("a", "00", np.nan, 3)]
+    about = {"role": "trained", "n_params": 10, "final": True}
+    found = statistics.collect_scores([pd.DataFrame(rows)], {"models": {"a/main": about}})
+    nested = found[found["layer"] == -1].set_index("subject")["q"]
+    assert nested.loc[["00", "01", "02"]].to_numpy() == pytest.approx(benjamini_hochberg(people))
+    assert (nested["group"], nested["average"]) == (0.01, 0.03)
+    assert found.loc[found["layer"] == 3, "q"].isna().all()
+    assert (found["n_params"] == 10).all()
+
+
+def test_a_cell_that_the_spec_does_not_know_is_refused():
+    with pytest.raises(InputError, match="no entry a/main"):
+        statistics.collect_scores([pd.DataFrame([cell("a", "01", 0.1)])], {"models": {}})
+
+
+def test_draws_of_single_subjects_are_left_out():
+    rows = [{**cell("a", s, 0), "draws": [0.0]} for s in ("01", "group", "average")]
+    found = statistics.collect_draws([pd.DataFrame(rows)])
+    assert found["subject"].tolist() == ["average", "group"]
+
+
+# --- scaling --------------------------------------------------------------------------------------
+
+
+def test_a_planted_size_law_is_recovered_with_its_interval(rng):
+    study = Study(rng)
+    sizes, slope = 10.0 ** np.arange(5, 11), 0.04
+    residual = 0.005 * rng.standard_normal(6)
+    values = 0.1 + slope * np.log10(sizes) + residual
+    for size, r in zip(sizes, values, strict=True):
+        study.add(f"p{size:.0f}", "main", r, n_params=size, role="planted")
+        study.add(f"p{size:.0f}", "step1", 0.0, n_params=size, role="planted", final=False)
+    table = statistics.fit_scaling(*study.tables())
+    found = row(table, outcome="r", predictor="log10_params")
+    expected = stats.linregress(np.log10(sizes), values)
+    for name, value in (("slope", expected.slope), ("intercept", expected.intercept)):
+        assert found[name] == pytest.approx(value)
+    assert (found["pearson_r"], found["p"]) == pytest.approx((expected.rvalue, expected.pvalue))
+    assert found["n_models"] == 6
+    assert found["ci_low"] < expected.slope < found["ci_high"]
+    relative = row(table, outcome="r_normalized", predictor="log10_params")
+    assert relative["slope"] == pytest.approx(expected.slope / 0.5)
+    assert set(table["predictor"]) == {"log10_params"}
+
+
+def test_noise_that_all_models_share_does_not_widen_the_interval_of_a_slope(rng):
+    study = Study(rng, noise=0.1)
+    for size in 10.0 ** np.arange(5, 9):
+        study.add(f"m{size:.0f}", "main", 0.1 * np.log10(size), n_params=size)
+    found = row(statistics.fit_scaling(*study.tables()), outcome="r")
+    # Own noise is a tenth of the shared one: sd .01, over sizes with a sum of squares of 5.
+    assert found["ci_high"] - found["ci_low"] == pytest.approx(2 * 1.96 * 0.01 / 5**0.5, rel=0.2)
+
+
+def test_perplexity_and_benchmark_are_predictors_where_they_are_known(rng):
+    study = Study(rng)
+    for i in range(4):
+        about = {"n_params": 10.0**i, "perplexity": 30.0 - i, "benchmark": 25.0 if i else np.nan}
+        study.add(f"m{i}", "main", 0.1 + 0.01 * i, **about)
+    table = statistics.fit_scaling(*study.tables())
+    found = row(table, outcome="r", predictor="perplexity")
+    assert found["slope"] == pytest.approx(-0.01)
+    # Three models have the same benchmark score: no line can be drawn.
+    assert set(table["predictor"]) == {"log10_params", "perplexity"}
+
+
+def test_two_models_make_no_law(rng):
+    study = Study(rng)
+    study.add("a", "main", 0.1, n_params=1e6)
+    study.add("b", "main", 0.2, n_params=1e7)
+    table = statistics.fit_scaling(*study.tables())
+    assert table.empty
+    assert "slope" in table.columns
+
+
+# --- lateralization -------------------------------------------------------------------------------
+
+
+def lateral_study(rng):
+    study = Study(rng)
+    for k, size in enumerate(10.0 ** np.arange(6, 10)):
+        for subject, shift in (("01", 0.0), ("02", 0.02), ("03", 0.05), ("group", 0.0233333)):
+            for side, gain in (("L", 0.03 * k), ("R", 0.01 * k)):
+                bonus = shift if side == "L" else 0.0
+                r = 0.2 + gain + bonus
+                study.add(f"m{k}", "main", r, subject=subject, side=side, n_params=size)
+    study.add("m0", "main", 0.3, roi="IFG", subject="group")
+    return study.tables()
+
+
+def test_left_minus_right_its_index_and_its_growth_with_size(rng):
+    table = statistics.fit_lateralization(*lateral_study(rng))
+    assert set(table["roi"]) == {"ATL"}
+    found = row(table, model="m2", subject="group")
+    left, right = 0.2833333, 0.22
+    assert (found["left"], found["right"]) == pytest.approx((left, right))
+    assert found["difference"] == pytest.approx(left - right)
+    assert found["difference_normalized"] == pytest.approx((left - right) / 0.5)
+    assert found["index"] == pytest.approx((left - right) / (left + right))
+    assert found["ci_low"] < found["difference"] < found["ci_high"]
+    assert found["slope_log10_params"] == pytest.approx(0.02)
+    assert found["slope_ci_low"] < 0.02 < found["slope_ci_high"]
+
+
+def test_the_p_of_a_group_difference_flips_its_subjects(rng):
+    found = row(statistics.fit_lateralization(*lateral_study(rng)), model="m2", subject="group")
+    # Three subjects lean left: of 8 sign patterns, two are as extreme.
+    assert found["p"] == pytest.approx(2 / 8)
+
+
+def test_the_index_of_scores_around_zero_is_not_defined(rng):
+    study = Study(rng)
+    study.add("m", "main", -0.03)
+    study.add("m", "main", 0.01, side="R")
+    table = statistics.fit_lateralization(*study.tables())
+    assert np.isnan(table["index"][0])
+    assert np.isnan(table["slope_log10_params"][0])
+
+
+def test_swapping_the_sides_changes_the_sign_only(rng):
+    scores, draws = lateral_study(rng)
+    swap = {"L": "R", "R": "L"}
+    mirrored = [t.assign(hemisphere=t["hemisphere"].map(swap)) for t in (scores, draws)]
+    a, b = statistics.fit_lateralization(scores, draws), statistics.fit_lateralization(*mirrored)
+    for name in ("difference", "difference_normalized", "index", "slope_log10_params"):
+        assert a[name].to_numpy() == pytest.approx(-b[name].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("right", "kept"), [(["ATL"], {"ATL"}), (["ATL", "IFG"], {"ATL", "IFG", "all"})]
+)
+def test_all_targets_are_compared_only_where_both_sides_have_the_same_rois(rng, right, kept):
+    study = Study(rng)
+    for side, rois in (("L", ["ATL", "IFG"]), ("R", right)):
+        for roi in (*rois, "all"):
+            study.add("m", "main", 0.2, roi=roi, side=side)
+    assert set(statistics.fit_lateralization(*study.tables())["roi"]) == kept
+
+
+# --- contrasts ------------------------------------------------------------------------------------
+
+
+def test_a_contrast_is_paired_over_the_same_draws(rng):
+    study = Study(rng, noise=0.1)
+    study.add("a", "main", 0.30)
+    study.add("b", "main", 0.25)
+    spec = {"pairs": [[["a", "main"], ["b", "main"]]]}
+    found = row(statistics.contrast_models(*study.tables(), spec), subject="average")
+    assert found["difference"] == pytest.approx(0.05)
+    # Noise of sd .1 that both share cancels; their own noise of sd .01 stays.
+    assert found["ci_high"] - found["ci_low"] == pytest.approx(2 * 1.96 * 0.01 * 2**0.5, rel=0.2)
+    assert (found["paired_over"], found["p"]) == ("items", 2 / (N_DRAWS + 1))
+
+
+def test_a_group_contrast_flips_the_subjects_differences(rng):
+    study = Study(rng)
+    for subject, gain in (("01", 0.1), ("02", 0.2), ("03", -0.05), ("group", 0.0833333)):
+        study.add("a", "main", 0.2 + gain, subject=subject)
+        study.add("b", "main", 0.2, subject=subject)
+    spec = {"pairs": [[["a", "main"], ["b", "main"]]]}
+    found = row(statistics.contrast_models(*study.tables(), spec), subject="group")
+    # |mean| of (+-.1 +-.2 +-.05): 4 of the 8 patterns reach .25 / 3.
+    assert (found["paired_over"], found["p"]) == ("subjects", 0.5)
+
+
+def test_a_pair_without_scores_is_refused(rng):
+    study = Study(rng)
+    study.add("a", "main", 0.3)
+    with pytest.raises(InputError, match="a/main and c/main have no scores"):
+        statistics.contrast_models(*study.tables(), {"pairs": [[["a", "main"], ["c", "main"]]]})
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def test_the_monotone_fit_equals_isotonic_regression(rng):
+    curves = np.cumsum(rng.normal(0.1, 1, (30, 12)), axis=1)
+    steps = np.arange(12)
+    expected = [IsotonicRegression().fit_transform(steps, curve) for curve in curves]
+    assert monotone_fit(curves) == pytest.approx(np.array(expected))
+
+
+STEPS = np.array([0, 1, 10, 100, 1000, 10000, 143000])
+
+
+def test_onsets_are_the_steps_where_half_and_most_of_the_rise_is_made():
+    curve = np.array([[0.1, 0.1, 0.15, 0.21, 0.28, 0.3, 0.3]])
+    found = measure_growth(curve, STEPS)
+    assert (found["onset50"][0], found["onset90"][0]) == (100, 1000)
+    assert found["late_gain"][0] == pytest.approx(0.02)
+    assert found["variability"][0] == pytest.approx(np.std([0.28, 0.3, 0.3], ddof=1) / 0.3)
+
+
+def test_a_noisy_dip_does_not_move_the_onset():
+    curve = np.array([[0.1, 0.1, 0.1, 0.22, 0.18, 0.3, 0.3]])
+    assert measure_growth(curve, STEPS)["onset50"][0] == 100
+
+
+def test_a_curve_that_only_falls_never_rises():
+    found = measure_growth(np.linspace(0.3, 0.1, 7)[None], STEPS)
+    assert np.isinf(found["onset50"][0])
+    assert np.isnan(found["variability"][0])
+
+
+def test_a_planted_learning_time_is_within_its_interval(rng):
+    study = Study(rng, noise=0.02)
+    learnt = 1 / (1 + np.exp(-4 * (np.log10(np.maximum(STEPS, 0.1)) - np.log10(300))))
+    for step, share in zip(STEPS, learnt, strict=True):
+        about = {"step": float(step), "final": step == 143000, "role": "planted"}
+        study.add("p", f"step{step}", 0.05 + 0.2 * share, **about)
+    study.add("p", "untrained-seed1", 0.9, role="untrained")
+    found = row(statistics.track_training(*study.tables()), model="p")
+    assert found["onset50"] == 1000
+    assert found["onset50_ci_low"] <= found["onset50"] <= found["onset50_ci_high"]
+    assert (found["first_step"], found["last_step"], found["n_checkpoints"]) == (0, 143000, 7)
+
+
+def test_three_steps_are_no_trajectory(rng):
+    study = Study(rng)
+    for step in (0, 1, 2):
+        study.add("p", f"step{step}", 0.1 * step, step=float(step))
+    assert statistics.track_training(*study.tables()).empty
+
+
+def test_a_study_of_one_subject_has_empty_tables_with_their_columns(rng):
+    study = Study(rng)
+    for side in "LR":
+        study.add("a", "main", 0.1, subject="01", side=side)
+    scores, draws = study.tables()
+    for make in (statistics.fit_scaling, statistics.fit_lateralization, statistics.track_training):
+        table = make(scores, draws)
+        assert table.empty
+        assert {"dataset", "roi"} < set(table.columns)
+        # So that a reader may ask which numbers are finite.
+        assert pd.api.types.is_numeric_dtype(table.iloc[:, -1])

@@ -1,0 +1,67 @@
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from lmcortex import storage
+from lmcortex.errors import InputError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    storage.write_json({"x": 1}, path)
+    with pytest.raises(ZeroDivisionError), storage.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert storage.read_json(path) == {"x": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def write_all(folder: Path) -> list[Path]:
+    made = {"stage": "test", "spec": {"b": 1, "a": [1, 2]}}
+    storage.write_table(pd.DataFrame({"x": [1.5, 2.5]}), folder / "a.parquet", made)
+    dataset = xr.Dataset({"r": ("target", np.arange(3.0))}, {"target": ["a", "b", "ccc"]})
+    storage.write_dataset(dataset, folder / "a.nc", made)
+    arrays = {"b": np.ones(3, np.float32), "a": np.zeros(2)}
+    storage.write_arrays(arrays, folder / "a.safetensors", made, rows="items")
+    return sorted(folder.iterdir())
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir(), second.mkdir()
+    once = write_all(first)
+    time.sleep(1.1)  # a time stamp of whole seconds would show
+    for a, b in zip(once, write_all(second), strict=True):
+        assert a.read_bytes() == b.read_bytes(), a.name
+
+
+def test_every_file_holds_its_provenance(tmp_path: Path) -> None:
+    for path in write_all(tmp_path):
+        assert storage.read_provenance(path)["spec"] == {"b": 1, "a": [1, 2]}
+
+
+def test_a_truncated_safetensors_file_is_named(tmp_path: Path) -> None:
+    write_all(tmp_path)
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"a\.safetensors: not a whole safetensors file"):
+        with storage.open_arrays(path):
+            pass
+
+
+def test_two_writers_do_not_disturb_each_other(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": np.arange(1000)})
+    writers = [
+        threading.Thread(target=storage.write_table, args=(table, tmp_path / f"{i}.parquet", {}))
+        for i in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert all(len(storage.read_table(path)) == 1000 for path in tmp_path.iterdir())

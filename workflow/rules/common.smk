@@ -1,0 +1,135 @@
+# What the rules share: the plan of the study, and short functions of wildcards.
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from lmcortex import paths, registry
+from lmcortex.errors import InputError
+from lmcortex.plan import Cell, dumps, load_plan
+from lmcortex.provenance import code_digest, reviewed_version
+
+try:
+    PLAN = load_plan(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+DEVICE = PLAN.site.device
+config["about"] = PLAN.about()  # for the report's captions; no rule reads it
+
+
+def spec_of(method):
+    """Return a params function: the spec that `method` gives for a job's wildcards, as JSON."""
+    names = list(inspect.signature(method).parameters)
+
+    def spec(wildcards):
+        return dumps(method(*(wildcards[name] for name in names)))
+
+    return spec
+
+
+def code_of(script):
+    """Return the digest of a command's own code, so that an edit re-runs just its jobs."""
+    return code_digest(SCRIPTS / f"{script}.py")
+
+
+def version_of(script):
+    """Return the reviewed version of a GPU stage, whose re-run costs too much for a digest."""
+    return reviewed_version(script)
+
+
+def memory(base_mb, weights=0.0):
+    """Return a mem_mb function: a base plus a multiple of the model's weights in float32."""
+
+    def mem_mb(wildcards, attempt):
+        parameters = PLAN.model(wildcards.model).n_params or 0 if weights else 0
+        return int((base_mb + weights * parameters * 4e-6) * attempt)
+
+    return mem_mb
+
+
+def minutes(base):
+    """Return a runtime function that grows with each attempt."""
+    return lambda wildcards, attempt: base * attempt
+
+
+def options(wildcards, input):
+    """Write the inputs that a dataset or model may lack as options: `--text a.txt b.txt`."""
+    optional = {name: files for name, files in input.items() if not name.endswith("_table")}
+    return " ".join(f"--{name} {shell_words(files)}" for name, files in optional.items())
+
+
+def shell_words(files):
+    return shlex.join([files] if isinstance(files, str) else files)
+
+
+def stimulus_files(wildcards):
+    return PLAN.datasets[wildcards.dataset].stimulus_files()
+
+
+def recording_files(wildcards):
+    return PLAN.datasets[wildcards.dataset].recording_files(wildcards.subject)
+
+
+def recorded_subjects(wildcards):
+    labels = PLAN.datasets[wildcards.dataset].subjects
+    return [PLAN.response_files(wildcards.dataset, label)[0] for label in labels]
+
+
+def fitted_responses(wildcards):
+    return PLAN.response_files(wildcards.dataset, wildcards.subject)
+
+
+def all_responses(wildcards):
+    return PLAN.response_files(wildcards.dataset)
+
+
+def suite_manifest(wildcards):
+    suite = PLAN.model(wildcards.model).suite
+    return {"suite": paths.SUITE.format(suite=suite)} if suite else {}
+
+
+def suite_text(wildcards):
+    return PLAN.suite_text(wildcards.suite)
+
+
+def planted_states(wildcards):
+    return PLAN.planted_states(wildcards.dataset)
+
+
+def planted_truth(wildcards):
+    planted = registry.PLANTED.fullmatch(wildcards.model)
+    return {"truth": paths.TRUTH.format(dataset=wildcards.dataset)} if planted else {}
+
+
+def cell_fits(wildcards):
+    cell = (wildcards.dataset, wildcards.fit, wildcards.model, wildcards.checkpoint)
+    return PLAN.fit_files(Cell(*cell))
+
+
+def fit_figure(name):
+    return paths.FIT_FIGURE.replace("{study}", PLAN.name).replace("{figure}", name)
+
+
+def dataset_figure(name):
+    return paths.DATASET_FIGURE.replace("{study}", PLAN.name).replace("{figure}", name)
+
+
+def page(name):
+    return paths.PAGE.replace("{study}", PLAN.name).replace("{page}", name)
+
+
+def one_of(names):
+    """Return a wildcard constraint that allows just these names, and nothing when there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def table(name):
+    return PLAN.table(name)
+
+
+SIMULATED = one_of(PLAN.simulated_datasets())
+AVERAGED = one_of(PLAN.averaged_datasets())

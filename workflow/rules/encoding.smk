@@ -1,0 +1,51 @@
+# Ridge encoders from states to responses, and their scores for each region.
+localrules:
+    score_roi,
+
+
+rule fit_encoding:
+    input:
+        item_table=paths.ITEMS,
+        word_table=paths.WORDS,
+        features=paths.FEATURES,
+        responses=fitted_responses,
+    output:
+        paths.FIT,
+    log:
+        paths.log(paths.FIT),
+    benchmark:
+        paths.benchmark(paths.FIT)
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(60),
+        gpu=1,
+    params:
+        spec=spec_of(PLAN.fit_spec),
+        code=code_of("fit_encoding"),
+    shell:
+        "python {SCRIPTS}/fit_encoding.py --items {input.item_table} --words {input.word_table}"
+        " --features {input.features} --responses {input.responses:q} --layers {wildcards.layer}"
+        " --spec {params.spec:q} --threads {threads} --device {DEVICE} --output {output} 2> {log}"
+
+
+rule score_roi:
+    input:
+        fits=cell_fits,
+        ceiling=paths.CEILING,
+    output:
+        scores=paths.SCORES,
+        draws=paths.DRAWS,
+    log:
+        paths.log(paths.SCORES),
+    benchmark:
+        paths.benchmark(paths.SCORES)
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(30),
+    params:
+        spec=spec_of(PLAN.score_spec),
+        code=code_of("score_roi"),
+    shell:
+        "python {SCRIPTS}/score_roi.py --fits {input.fits:q} --ceiling {input.ceiling}"
+        " --roi {wildcards.roi} --spec {params.spec:q} --scores {output.scores}"
+        " --draws {output.draws} 2> {log}"

@@ -1,0 +1,51 @@
+# What a model, or a baseline, says about every item: its hidden states at every layer.
+ruleorder: compute_baseline > extract_features
+
+
+rule extract_features:
+    input:
+        item_table=paths.ITEMS,
+        word_table=paths.WORDS,
+        checkpoint=paths.CHECKPOINT,
+    output:
+        paths.FEATURES,
+    log:
+        paths.log(paths.FEATURES),
+    benchmark:
+        paths.benchmark(paths.FEATURES)
+    resources:
+        mem_mb=memory(3000, weights=1.5),
+        runtime=minutes(60),
+        gpu=1,
+    params:
+        spec=spec_of(PLAN.features_spec),
+        version=version_of("extract_features"),
+    shell:
+        "python {SCRIPTS}/extract_features.py --items {input.item_table} --words {input.word_table}"
+        " --checkpoint {input.checkpoint} --spec {params.spec:q} --threads {threads}"
+        " --device {DEVICE} --output {output} 2> >(tee {log} >&2)"
+
+
+rule compute_baseline:
+    input:
+        unpack(planted_truth),
+        item_table=paths.ITEMS,
+        word_table=paths.WORDS,
+    output:
+        paths.FEATURES,
+    wildcard_constraints:
+        model=registry.PSEUDO_NAME,
+    log:
+        paths.log(paths.FEATURES),
+    benchmark:
+        paths.benchmark(paths.FEATURES)
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        spec=spec_of(PLAN.baseline_spec),
+        code=code_of("compute_baseline"),
+        files=options,
+    shell:
+        "python {SCRIPTS}/compute_baseline.py --items {input.item_table} --words {input.word_table}"
+        " {params.files} --spec {params.spec:q} --output {output} 2> {log}"

@@ -1,0 +1,46 @@
+# Checkpoints: found once and fingerprinted, or trained here. Weights stay outside the workflow.
+localrules:
+    fetch_checkpoint,
+
+
+# The only rule that goes online.
+rule fetch_checkpoint:
+    input:
+        unpack(suite_manifest),
+    output:
+        paths.CHECKPOINT,
+    log:
+        paths.log(paths.CHECKPOINT),
+    benchmark:
+        paths.benchmark(paths.CHECKPOINT)
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(240),
+    params:
+        spec=spec_of(PLAN.fetch_spec),
+        code=code_of("fetch_checkpoint"),
+        suite=options,
+    shell:
+        "python {SCRIPTS}/fetch_checkpoint.py --model {wildcards.model}"
+        " --checkpoint {wildcards.checkpoint} {params.suite} --spec {params.spec:q}"
+        " --output {output} 2> >(tee {log} >&2)"
+
+
+rule train_suite:
+    output:
+        paths.SUITE,
+    log:
+        paths.log(paths.SUITE),
+    benchmark:
+        paths.benchmark(paths.SUITE)
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(240),
+    params:
+        spec=spec_of(PLAN.suite_spec),
+        version=version_of("train_suite"),
+        text=suite_text,
+    shell:
+        "python {SCRIPTS}/train_suite.py --spec {params.spec:q} --threads {threads}"
+        " --text {params.text:q} --output {output} 2> >(tee {log} >&2)"

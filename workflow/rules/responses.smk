@@ -1,0 +1,91 @@
+# The responses of each subject, of the mean subject, and what can be predicted of them at best.
+ruleorder: average_responses > simulate_responses > prepare_responses
+
+
+rule prepare_responses:
+    input:
+        unpack(recording_files),
+        item_table=paths.ITEMS,
+    output:
+        paths.RESPONSES,
+    log:
+        paths.log(paths.RESPONSES),
+    benchmark:
+        paths.benchmark(paths.RESPONSES)
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        spec=spec_of(PLAN.responses_spec),
+        code=code_of("prepare_responses"),
+        files=options,
+    shell:
+        "python {SCRIPTS}/prepare_responses.py --items {input.item_table} {params.files}"
+        " --subject {wildcards.subject} --spec {params.spec:q} --output {output} 2> {log}"
+
+
+rule simulate_responses:
+    input:
+        item_table=paths.ITEMS,
+        word_table=paths.WORDS,
+        truth=paths.TRUTH,
+        features=planted_states,
+    output:
+        paths.RESPONSES,
+    wildcard_constraints:
+        dataset=SIMULATED,
+    log:
+        paths.log(paths.RESPONSES),
+    benchmark:
+        paths.benchmark(paths.RESPONSES)
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        spec=spec_of(PLAN.responses_spec),
+        code=code_of("simulate_responses"),
+    shell:
+        "python {SCRIPTS}/simulate_responses.py --items {input.item_table} --words {input.word_table}"
+        " --truth {input.truth} --features {input.features} --subject {wildcards.subject}"
+        " --spec {params.spec:q} --output {output} 2> {log}"
+
+
+rule average_responses:
+    input:
+        recorded_subjects,
+    output:
+        paths.RESPONSES,
+    wildcard_constraints:
+        subject="average",
+        dataset=AVERAGED,
+    log:
+        paths.log(paths.RESPONSES),
+    benchmark:
+        paths.benchmark(paths.RESPONSES)
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        code=code_of("average_responses"),
+    shell:
+        "python {SCRIPTS}/average_responses.py --responses {input:q} --output {output} 2> {log}"
+
+
+rule estimate_ceiling:
+    input:
+        all_responses,
+    output:
+        paths.CEILING,
+    log:
+        paths.log(paths.CEILING),
+    benchmark:
+        paths.benchmark(paths.CEILING)
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        spec=spec_of(PLAN.ceiling_spec),
+        code=code_of("estimate_ceiling"),
+    shell:
+        "python {SCRIPTS}/estimate_ceiling.py --responses {input:q} --spec {params.spec:q}"
+        " --output {output} 2> {log}"

@@ -1,0 +1,173 @@
+# The study's tables: the master table of scores, and what follows from it.
+localrules:
+    collect_scores,
+    fit_scaling,
+    fit_lateralization,
+    contrast_models,
+    track_training,
+    collect_quality,
+    recover_truth,
+    collect_provenance,
+
+
+rule collect_scores:
+    input:
+        scores=PLAN.all_scores(),
+        draws=PLAN.all_scores(paths.DRAWS),
+    output:
+        scores=table("scores"),
+        draws=table("draws"),
+    log:
+        paths.log(table("scores")),
+    benchmark:
+        paths.benchmark(table("scores"))
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        spec=dumps(PLAN.scores_spec()),
+        code=code_of("collect_scores"),
+    shell:
+        "python {SCRIPTS}/collect_scores.py --scores {input.scores:q} --draws {input.draws:q}"
+        " --spec {params.spec:q} --output {output.scores} --draws-output {output.draws} 2> {log}"
+
+
+rule fit_scaling:
+    input:
+        scores=table("scores"),
+        draws=table("draws"),
+    output:
+        table("scaling"),
+    log:
+        paths.log(table("scaling")),
+    benchmark:
+        paths.benchmark(table("scaling"))
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        code=code_of("fit_scaling"),
+    shell:
+        "python {SCRIPTS}/fit_scaling.py --scores {input.scores} --draws {input.draws}"
+        " --output {output} 2> {log}"
+
+
+rule fit_lateralization:
+    input:
+        scores=table("scores"),
+        draws=table("draws"),
+    output:
+        table("lateralization"),
+    log:
+        paths.log(table("lateralization")),
+    benchmark:
+        paths.benchmark(table("lateralization"))
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        code=code_of("fit_lateralization"),
+    shell:
+        "python {SCRIPTS}/fit_lateralization.py --scores {input.scores} --draws {input.draws}"
+        " --output {output} 2> {log}"
+
+
+rule contrast_models:
+    input:
+        scores=table("scores"),
+        draws=table("draws"),
+    output:
+        table("model_contrasts"),
+    log:
+        paths.log(table("model_contrasts")),
+    benchmark:
+        paths.benchmark(table("model_contrasts"))
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        spec=dumps(PLAN.contrasts_spec()),
+        code=code_of("contrast_models"),
+    shell:
+        "python {SCRIPTS}/contrast_models.py --scores {input.scores} --draws {input.draws}"
+        " --spec {params.spec:q} --output {output} 2> {log}"
+
+
+rule track_training:
+    input:
+        scores=table("scores"),
+        draws=table("draws"),
+    output:
+        table("training"),
+    log:
+        paths.log(table("training")),
+    benchmark:
+        paths.benchmark(table("training"))
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        code=code_of("track_training"),
+    shell:
+        "python {SCRIPTS}/track_training.py --scores {input.scores} --draws {input.draws}"
+        " --output {output} 2> {log}"
+
+
+rule collect_quality:
+    input:
+        PLAN.quality_files(),
+    output:
+        table("quality"),
+    log:
+        paths.log(table("quality")),
+    benchmark:
+        paths.benchmark(table("quality"))
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        spec=dumps(PLAN.quality_spec()),
+        code=code_of("collect_quality"),
+    shell:
+        "python {SCRIPTS}/collect_quality.py --files {input:q} --spec {params.spec:q} --output {output} 2> {log}"
+
+
+rule recover_truth:
+    input:
+        scores=table("scores"),
+        scaling=table("scaling"),
+        lateralization=table("lateralization"),
+        training=table("training"),
+    output:
+        table("truth_recovery"),
+    log:
+        paths.log(table("truth_recovery")),
+    benchmark:
+        paths.benchmark(table("truth_recovery"))
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        spec=dumps(PLAN.recovery_spec()),
+        code=code_of("recover_truth"),
+    shell:
+        "python {SCRIPTS}/recover_truth.py --scores {input.scores} --scaling {input.scaling}"
+        " --lateralization {input.lateralization} --training {input.training} --spec {params.spec:q} --output {output} 2> {log}"
+
+
+rule collect_provenance:
+    input:
+        PLAN.signed_files(),
+    output:
+        table("provenance"),
+    log:
+        paths.log(table("provenance")),
+    benchmark:
+        paths.benchmark(table("provenance"))
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        code=code_of("collect_provenance"),
+    shell:
+        "python {SCRIPTS}/collect_provenance.py --files {input:q} --output {output} 2> {log}"

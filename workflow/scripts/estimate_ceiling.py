@@ -1,0 +1,21 @@
+"""Estimate the noise ceiling of every target, for each subject and for their average."""
+
+from lmcortex import ceilings, cli, provenance, storage
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--responses", nargs="+", required=True, help="prepared, one per subject")
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+
+    subjects = [storage.read_dataset(path) for path in args.responses]
+    table, quality = ceilings.estimate(subjects)
+    facts = {"dataset": subjects[0].attrs["dataset"], "quality": quality}
+    storage.write_table(
+        table, args.output, provenance.record("estimate_ceiling", args.spec, **facts)
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

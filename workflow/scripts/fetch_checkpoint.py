@@ -1,0 +1,22 @@
+"""Bring a checkpoint's files to this machine and describe them; alone in going online."""
+
+from pathlib import Path
+
+from lmcortex import cli, provenance, storage
+from lmcortex.models.fetch import fetch_checkpoint
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--suite", type=Path, help="manifest of a locally trained suite")
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+    description = fetch_checkpoint(args.model, args.checkpoint, args.spec, args.suite)
+    made = provenance.record("fetch_checkpoint", args.spec, fingerprint=description["fingerprint"])
+    storage.write_json({**description, "provenance": made}, args.output)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,23 @@
+"""Score one model's encoders in each ROI and hemisphere, with intervals and p values."""
+
+from lmcortex import cli, provenance, scores, storage
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--fits", required=True, nargs="+", help="all encoding files of the cell")
+    parser.add_argument("--ceiling", required=True)
+    parser.add_argument("--roi", default=scores.ALL, help="one ROI, or all")
+    parser.add_argument("--scores", required=True, help="output")
+    parser.add_argument("--draws", required=True, help="output")
+    args = parser.parse_args()
+
+    fits = [storage.read_dataset(path) for path in args.fits]
+    table, draws = scores.score_rois(fits, storage.read_table(args.ceiling), args.spec, args.roi)
+    record = provenance.record("score_roi", args.spec)
+    storage.write_table(draws, args.draws, record)
+    storage.write_table(table, args.scores, record)
+
+
+if __name__ == "__main__":
+    cli.run(main)
