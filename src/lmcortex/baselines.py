@@ -2,7 +2,7 @@
 
 They go through the same encoders as models do. Time and length alone predict much of the responses
 to language when folds are shuffled (Feghhi et al. 2024, arXiv:2406.01538), and so do vectors that
-merely tell words apart (Bonnasse-Gahot & Pallier 2024, arXiv:2405.14872).
+merely tell words apart (Bonnasse-Gahot & Pallier 2024, arXiv:2405.17992).
 """
 
 import re
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDTHS = (2, 8, 32)  # samples: standard deviations of the bumps of `position`
 EMBEDDING_WIDTH = 1024
+SHORTEST = 0.05  # seconds of a word, about what the haemodynamic operator resolves
 
 
 def baseline_features(
@@ -44,7 +45,7 @@ def baseline_features(
     story = spec["kind"] == "story"
     match spec["model"]:
         case "word-rate":
-            features = np.ones((len(words), 1)) if story else sentence_lengths(items, words)
+            features = word_rate(words) if story else sentence_lengths(items, words)
             rows = "words" if story else "items"
         case "random-embedding":
             features = random_embedding(words["word"], int(spec["checkpoint"].removeprefix("seed")))
@@ -57,6 +58,21 @@ def baseline_features(
                 f"unknown baseline `{unknown}`; known: word-rate, position, random-embedding"
             )
     return features.astype(np.float32), rows
+
+
+def word_rate(words: "pd.DataFrame") -> np.ndarray:
+    """Return the rate of words and the share of time that is speech, as amplitudes of words.
+
+    The haemodynamic operator weighs a word by how long it lasts, so that an amplitude of 1 gives the
+    time spoken; one over the duration counts each word once, however long.
+
+    Returns
+    -------
+    (n_words, 2); 0 for a word without a duration.
+    """
+    duration = words["duration"].to_numpy(float)
+    counted = 1 / np.clip(duration, SHORTEST, None)
+    return np.nan_to_num(np.column_stack([counted, np.ones(len(words))]))
 
 
 def sentence_lengths(items: "pd.DataFrame", words: "pd.DataFrame") -> np.ndarray:

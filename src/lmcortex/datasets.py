@@ -224,6 +224,12 @@ class Planted(Section):
     layers: list[float] = Field(min_length=1, description="relative share of layers 0, 1, ...")
     learning: Learning | None = None
 
+    def law(self) -> dict[str, Any]:
+        """What the features of one model depend on: not which other sizes and steps there are."""
+        return self.model_dump(
+            mode="json", include={"share": True, "layers": True, "learning": {"onset50", "width"}}
+        )
+
 
 class _Simulated(_Dataset):
     """A dataset in which effects are planted (lmcortex.simulation)."""

@@ -8,13 +8,12 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 
 from lmcortex.errors import InputError
 from lmcortex.provenance import LIBRARIES
@@ -71,7 +70,9 @@ HELP = {
 }
 
 
-def table_page(table: pd.DataFrame, spec: Mapping[str, Any], template: str | Path) -> str:
+def table_page(
+    table: pd.DataFrame, spec: Mapping[str, Any], template: str, script: str, style: str
+) -> str:
     """Write a table as a page that sorts, filters and pages in the browser.
 
     Parameters
@@ -79,7 +80,7 @@ def table_page(table: pd.DataFrame, spec: Mapping[str, Any], template: str | Pat
     table : any table of a study.
     spec : ``table``, its name; optionally ``where``, values that columns must have ({"layer": -1}),
         and ``simulated``, the datasets that are simulated.
-    template : workflow/report/table.html; its parts lie beside it.
+    template, script, style : texts of table.html, table.js and page.css in workflow/report.
 
     Returns
     -------
@@ -109,19 +110,17 @@ def table_page(table: pd.DataFrame, spec: Mapping[str, Any], template: str | Pat
         about=" ".join(about),
         simulated=f"SIMULATED DATA: {', '.join(simulated)}" if simulated else "",
         data=data,
+        script=script,
+        style=style,
     )
 
 
-def render(template: str | Path, **values: Any) -> str:
-    template = Path(template)
+def render(template: str, **values: Any) -> str:
+    """Fill a Jinja template; a name that it lacks is an error."""
     environment = Environment(
-        loader=FileSystemLoader(template.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template(template.name).render(**values)
+    return environment.from_string(template).render(**values)
 
 
 def fit_in(table: pd.DataFrame, name: str) -> tuple[str, int]:
@@ -167,16 +166,18 @@ def _number(value: float, whole: bool) -> float | int | None:
 # --- configuration and software -------------------------------------------------------------------
 
 
-def software_page(provenance: pd.DataFrame, spec: Mapping[str, Any], template: str | Path) -> str:
+def software_page(
+    provenance: pd.DataFrame, spec: Mapping[str, Any], template: str, style: str
+) -> str:
     """Write what was asked for, and with what it was computed.
 
     Parameters
     ----------
     provenance : table `provenance`.
     spec : ``name`` of the study; ``study`` and ``fits``, as configured; ``datasets``, with
-        ``title``, ``citation``, ``licence`` and ``simulated`` of each; ``models``, the registry's
-        entries of those used.
-    template : workflow/report/software.html.
+        ``title``, ``citation``, ``licence`` and ``simulated`` of each; ``models``, with ``source``
+        and ``citation`` of each.
+    template, style : texts of software.html and page.css in workflow/report.
     """
     return render(
         template,
@@ -185,10 +186,8 @@ def software_page(provenance: pd.DataFrame, spec: Mapping[str, Any], template: s
         models=_html(models_table(provenance, spec["models"])),
         machine=_html(machine_table(provenance)),
         stages=_html(stages_table(provenance)),
-        settings={
-            "Study": _yaml(spec["study"]),
-            "Fits": _yaml(spec["fits"]),
-        },
+        settings={"Study": _yaml(spec["study"]), "Fits": _yaml(spec["fits"])},
+        style=style,
     )
 
 
@@ -196,17 +195,11 @@ def models_table(provenance: pd.DataFrame, models: Mapping[str, Any]) -> pd.Data
     """Return what identifies the weights of each model and checkpoint."""
     fetched = provenance[provenance["fingerprint"].notna()]
     made = fetched["path"].str.extract(r"models/(?P<model>[^/]+)/(?P<checkpoint>[^/]+)\.json$")
-    table = made.assign(commit=fetched["commit"], fingerprint=fetched["fingerprint"]).dropna(
-        subset=["model"]
-    )
-    entries = [models.get(str(model), {}) for model in table["model"]]
-    source = [
-        entry.get("repo") or entry.get("package") or entry.get("suite") or entry.get("folder")
-        for entry in entries
-    ]
-    table.insert(2, "source", source)
-    sizes = [entry.get("n_params") for entry in entries]
-    table.insert(3, "parameters", [f"{size:,}" if size else None for size in sizes])
+    table = made.assign(commit=fetched["commit"], fingerprint=fetched["fingerprint"])
+    table = table.dropna(subset=["model"])
+    about = [models.get(str(model), {}) for model in table["model"]]
+    table.insert(2, "source", [entry.get("source") for entry in about])
+    table.insert(3, "citation", [entry.get("citation") or None for entry in about])
     return table.sort_values(["model", "checkpoint"])
 
 

@@ -369,7 +369,7 @@ class Plan:
     def baseline_spec(self, dataset: str, model: str, checkpoint: str) -> dict[str, Any]:
         spec = {"dataset": dataset, "kind": self.datasets[dataset].kind}
         if registry.PLANTED.fullmatch(model):
-            spec["planted"] = self.simulated(dataset).planted.model_dump(mode="json")
+            spec["planted"] = self.simulated(dataset).planted.law()
         return {**spec, "model": model, "checkpoint": checkpoint}
 
     def fit_spec(self, dataset: str, fit: str, model: str, checkpoint: str) -> dict[str, Any]:

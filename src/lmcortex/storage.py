@@ -7,6 +7,7 @@ gives the same bytes.
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,18 +21,31 @@ if TYPE_CHECKING:
     import xarray as xr
 
 PROVENANCE_KEY = "lmcortex"
+BLOCK = 4096  # bytes; with less than one block free, nothing can be written
 Provenance = Mapping[str, Any]
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; rename it to `path` when the block succeeds."""
+    """Yield a temporary path in the same folder; rename it to `path` when the block succeeds.
+
+    Raises
+    ------
+    InputError : the file cannot be written, because the disk is full for example.
+    """
+    from safetensors import SafetensorError
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        # Each library words a full disk in its own way, and not all of them name the file.
+        full = "No space left" in str(error) or shutil.disk_usage(path.parent).free < BLOCK
+        reason = "the disk is full; free some space and run again" if full else error
+        raise InputError(f"{path}: cannot be written: {reason}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmcortex.baselines import baseline_features, position, random_embedding
+from lmcortex.baselines import baseline_features, position, random_embedding, word_rate
 from lmcortex.errors import InputError
+from lmcortex.hrf import hrf_operator
+from lmcortex.stimuli import prepare_story
 
 ITEMS = pd.DataFrame({"item": ["b", "a"], "run": "1", "text": ["The cat sat.", "Cats, the!"]})
 WORDS = pd.DataFrame(
@@ -30,11 +32,24 @@ def test_sentence_lengths_count_words_characters_and_letters_per_word():
     assert np.allclose(features("word-rate"), [[3, 12, 10 / 3], [2, 10, 4.5]])
 
 
-def test_word_rate_of_a_story_is_one_per_word():
-    spec = {"kind": "story", "model": "word-rate", "checkpoint": "main"}
-    ones, rows = baseline_features(ITEMS, WORDS, spec)
-    assert rows == "words"
-    assert np.array_equal(ones, np.ones((5, 1)))
+def test_word_rate_of_a_story_counts_each_word_once_however_long():
+    words = pd.DataFrame({"onset": [10.0, 40.0], "duration": [0.2, 0.8]})
+    frames = np.arange(0.0, 80.0, 0.5)
+    heard = hrf_operator(words["onset"], words["duration"], frames) @ word_rate(words)
+    short, long = frames < 40, frames >= 40
+    areas = np.array([heard[short].sum(axis=0), heard[long].sum(axis=0)])
+    assert areas[1, 0] / areas[0, 0] == pytest.approx(1, abs=0.02)  # words
+    assert areas[1, 1] / areas[0, 1] == pytest.approx(4, abs=0.1)  # seconds of speech
+
+
+def test_word_rate_agrees_with_the_one_of_the_authors_of_alice(data_dir):
+    spec = {"runs": ["1"], "samples": 362, "tr": 2.0, "start": 20.0, "textgrid": {"skip": ["sp"]}}
+    spec["textgrid"]["tier"] = "word"
+    stimulus = prepare_story([str(data_dir / "alice" / "words.TextGrid")], [], spec)
+    words, times = stimulus.words, stimulus.items["time"].to_numpy()
+    rate = hrf_operator(words["onset"], words["duration"], times) @ word_rate(words)[:, 0]
+    authors = np.loadtxt(data_dir / "alice" / "nuisance" / "s18-rate.txt")
+    assert np.corrcoef(rate, authors)[0, 1] > 0.9  # they used another response function (SPM's)
 
 
 def test_position_starts_anew_in_every_run():

@@ -244,3 +244,22 @@ def test_an_roi_with_both_sides_has_one_panel_and_one_with_a_single_side_its_own
     places = [("IFG", "L"), ("ATL", "L"), ("ATL", "R"), ("ATL", "both"), ("all", "both")]
     table = pd.DataFrame(places, columns=["roi", "hemisphere"])
     assert select.panels(table) == [("all", "both"), ("IFG", "L"), ("ATL", "both")]
+
+
+def test_tables_without_rows_are_drawn_as_nothing():
+    def none(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame([], columns=table.columns)
+
+    figure = overview.overview(SCORES, none(tables.contrasts(SCORES)), SENTENCES)
+    assert not any(text.get_gid() == "better" for axis in figure.axes for text in axis.texts)
+    figure = scaling.scaling(SCORES, none(tables.scaling(SCORES)), SENTENCES)
+    assert not drawn(panel(figure, "IFG left"), "law")
+    figure = training.training(SCORES, none(tables.training(SCORES)), SENTENCES)
+    assert not drawn(panel(figure, "IFG left"), "onset50")
+    sides = none(tables.lateralization(SCORES))
+    assert "both sides" in texts(lateralization.lateralization(SCORES, sides, SENTENCES))
+    ceilings = none(tables.ceiling("sentences"))
+    assert "no noise ceiling" in texts(quality.quality(ceilings, tables.quality(), SENTENCES))
+    assert "Nothing was planted" in texts(
+        recovery.recovery(none(tables.truth_recovery()), SENTENCES)
+    )

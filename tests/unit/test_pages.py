@@ -16,7 +16,7 @@ from lmcortex import pages
 from lmcortex.errors import InputError
 
 REPORT = Path(__file__).resolve().parents[2] / "workflow" / "report"
-TEMPLATE = REPORT / "table.html"
+PARTS = [(REPORT / name).read_text("utf-8") for name in ("table.html", "table.js", "page.css")]
 SOFTWARE = {
     "name": "demo",
     "study": {"title": "Demo <study>", "datasets": ["story", "sentences"]},
@@ -30,7 +30,7 @@ SOFTWARE = {
             "simulated": False,
         },
     },
-    "models": {"suite-l": {"suite": "small", "n_params": 4_200_000}},
+    "models": {"suite-l": {"source": "suite small", "citation": "Nobody 2023"}},
 }
 
 
@@ -64,11 +64,12 @@ def column(page: str, name: str) -> list:
 
 @pytest.fixture(scope="module")
 def scores_page() -> str:
-    return pages.table_page(tables.scores(), {"table": "scores", "simulated": ["story"]}, TEMPLATE)
+    return pages.table_page(tables.scores(), {"table": "scores", "simulated": ["story"]}, *PARTS)
 
 
 def software_page() -> str:
-    return pages.software_page(tables.provenance(), SOFTWARE, REPORT / "software.html")
+    parts = [(REPORT / name).read_text("utf-8") for name in ("software.html", "page.css")]
+    return pages.software_page(tables.provenance(), SOFTWARE, *parts)
 
 
 def test_a_page_holds_every_row_and_column(scores_page):
@@ -100,26 +101,26 @@ def test_pages_ask_for_nothing_from_elsewhere(page, scores_page):
 def test_a_table_of_simulated_data_says_so(scores_page):
     assert "SIMULATED DATA: story" in scores_page
     recorded = tables.scores().query("dataset == 'sentences'")
-    page = pages.table_page(recorded, {"table": "scores", "simulated": ["story"]}, TEMPLATE)
+    page = pages.table_page(recorded, {"table": "scores", "simulated": ["story"]}, *PARTS)
     assert "SIMULATED" not in page
 
 
 def test_where_keeps_some_rows_and_the_page_says_which():
     spec = {"table": "scores", "where": {"layer": -1}}
-    page = pages.table_page(tables.scores(), spec, TEMPLATE)
+    page = pages.table_page(tables.scores(), spec, *PARTS)
     assert set(column(page, "layer")) == {-1}
     assert "Only rows with layer = -1" in page
 
 
 def test_where_with_an_unknown_column_is_an_error_that_names_the_columns():
     with pytest.raises(InputError, match="no column `level`; it has family"):
-        pages.table_page(tables.scores(), {"table": "scores", "where": {"level": 1}}, TEMPLATE)
+        pages.table_page(tables.scores(), {"table": "scores", "where": {"level": 1}}, *PARTS)
 
 
 def test_a_page_stays_within_what_chromium_opens_in_a_frame():
     numbers = np.random.default_rng(0).normal(size=(100_000, 12))
     table = pd.DataFrame(numbers, columns=[f"c{i}" for i in range(12)])
-    page = pages.table_page(table, {"table": "scores"}, TEMPLATE)
+    page = pages.table_page(table, {"table": "scores"}, *PARTS)
     assert len(base64.b64encode(page.encode())) < 2 * 1024**2
     kept = content(page)["length"]
     assert 10_000 < kept < 100_000
@@ -128,12 +129,12 @@ def test_a_page_stays_within_what_chromium_opens_in_a_frame():
 
 def test_a_page_is_the_same_bytes_every_time(scores_page):
     spec = {"table": "scores", "simulated": ["story"]}
-    assert pages.table_page(tables.scores(), spec, TEMPLATE) == scores_page
+    assert pages.table_page(tables.scores(), spec, *PARTS) == scores_page
 
 
 def test_lists_truth_values_and_missing_words_are_shown_as_text():
     table = pd.DataFrame({"a": [[1, 2], None], "b": [True, False], "c": ["x", None]})
-    page = pages.table_page(table, {"table": "other"}, TEMPLATE)
+    page = pages.table_page(table, {"table": "other"}, *PARTS)
     assert column(page, "a") == ["[1, 2]", ""]
     assert column(page, "b") == ["True", "False"]
     assert column(page, "c") == ["x", ""]
@@ -141,7 +142,8 @@ def test_lists_truth_values_and_missing_words_are_shown_as_text():
 
 def test_the_software_page_tells_data_models_code_and_settings():
     page = software_page()
-    for expected in ("Somebody 2024", "CC BY 4.0", "4,200,000", "c0ffee", "f" * 64, "2.3.1",
+    for expected in ("Somebody 2024", "CC BY 4.0", "suite small",
+        "Nobody 2023", "c0ffee", "f" * 64, "2.3.1",
                      "fit_encoding", "bbbbbbbbbbbb", "cuda", "kind: story"):  # fmt: skip
         assert expected in page
     assert page.count("SIMULATED DATA") == 1

@@ -1,5 +1,8 @@
+import os
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,34 @@ def test_a_truncated_safetensors_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.safetensors: not a whole safetensors file"):
         with storage.open_arrays(path):
             pass
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB: a mount of its own, which needs root."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.parametrize("suffix", ["json", "parquet", "nc", "safetensors"])
+def test_a_full_disk_is_named_and_nothing_half_written_is_left(
+    full_disk: Path, suffix: str
+) -> None:
+    numbers = np.random.default_rng(0).normal(size=100_000)
+    path = full_disk / f"a.{suffix}"
+    write = {
+        "json": lambda: storage.write_json({"x": numbers.tolist()}, path),
+        "parquet": lambda: storage.write_table(pd.DataFrame({"x": numbers}), path, {}),
+        "nc": lambda: storage.write_dataset(xr.Dataset({"x": ("t", numbers)}), path, {}),
+        "safetensors": lambda: storage.write_arrays({"x": numbers}, path, {}),
+    }
+    with pytest.raises(InputError, match=rf"a\.{suffix}: cannot be written: the disk is full"):
+        write[suffix]()
+    assert list(full_disk.iterdir()) == []
 
 
 def test_two_writers_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from browser import opened
 from lmcortex import pages
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "workflow" / "report" / "table.html"
+PARTS = [
+    (ROOT / "workflow" / "report" / name).read_text("utf-8")
+    for name in ("table.html", "table.js", "page.css")
+]
 TABLE = pd.DataFrame(
     {
         "model": [f"model-{i % 60}" for i in range(250)],
@@ -23,7 +26,7 @@ TABLE = pd.DataFrame(
 @pytest.fixture
 def page(tmp_path):
     path = tmp_path / "scores.html"
-    path.write_text(pages.table_page(TABLE, {"table": "scores"}, TEMPLATE), "utf-8")
+    path.write_text(pages.table_page(TABLE, {"table": "scores"}, *PARTS), "utf-8")
     problems: list[str] = []
     with opened(path, problems) as page:
         page.wait_for_selector("tbody tr")

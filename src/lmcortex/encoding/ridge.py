@@ -1,5 +1,6 @@
-"""Cross-validated kernel ridge by himalaya, one layer at a time."""
+"""Cross-validated ridge by himalaya, one layer at a time."""
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from lmcortex.errors import InputError
 from lmcortex.folds import Folds
 from lmcortex.inference import correlate
 
+CARDS = ("/dev/nvidiactl", "/dev/kfd")  # device files of NVIDIA and AMD cards on Linux
 # Targets that himalaya predicts at once: bounds memory for voxels, one batch for ROI data.
 TARGETS_PER_BATCH = 2000
 
@@ -42,7 +44,8 @@ def use_device(device: str) -> str:
     """
     from himalaya.backend import set_backend
 
-    if device != "cpu":
+    # Importing torch takes seconds, so `auto` first looks whether there is a card at all.
+    if device == "cuda" or (device == "auto" and any(map(os.path.exists, CARDS))):
         import torch
 
         if torch.cuda.is_available():
@@ -72,14 +75,14 @@ def fit_layer(scaled: np.ndarray, measured: np.ndarray, folds: Folds, grid: np.n
         alpha_index=np.full(shape, len(grid) - 1),
         prediction=np.empty((n_samples, n_targets)),
     )
-    kernel = _kernel(scaled)
-    # One scale for all folds of a layer, so that an index means the same penalty in each.
-    alphas = grid * np.trace(kernel) / n_samples if scaled.shape[1] else grid
+    # One scale for all folds of a layer, so that an index means the same penalty in each:
+    # trace(K) is the sum of squares of the features.
+    alphas = grid * (scaled**2).sum() / n_samples if scaled.shape[1] else grid
     for fold in range(folds.n):
         train, test = folds.outer(fold)
         if scaled.shape[1]:
             predicted, fit.alpha_index[fold], fit.r_inner[fold] = predict_fold(
-                kernel, measured[train], train, test, folds.inner(fold), alphas
+                scaled, measured[train], train, test, folds.inner(fold), alphas
             )
         else:
             predicted = np.tile(measured[train].mean(axis=0), (len(test), 1))
@@ -88,29 +91,23 @@ def fit_layer(scaled: np.ndarray, measured: np.ndarray, folds: Folds, grid: np.n
     return fit
 
 
-def _kernel(scaled: np.ndarray) -> np.ndarray:
-    from himalaya.backend import get_backend
-
-    backend = get_backend()
-    columns = backend.asarray(scaled)
-    return backend.to_numpy(columns @ columns.T)
-
-
 def predict_fold(
-    kernel: np.ndarray,
+    scaled: np.ndarray,
     training: np.ndarray,
     train: np.ndarray,
     test: np.ndarray,
     inner: list[tuple[np.ndarray, np.ndarray]],
     alphas: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predict the test samples of one outer fold by himalaya's kernel ridge.
+    """Predict the test samples of one outer fold by himalaya's ridge.
 
-    Dupré la Tour et al. 2022, NeuroImage 264:119728.
+    Dupré la Tour et al. 2022, NeuroImage 264:119728. Where there are fewer columns than training
+    samples the ridge is solved for the columns, else for the samples (a linear kernel): the same
+    predictions, whichever matrix is smaller.
 
     Parameters
     ----------
-    kernel : (n_samples, n_samples) linear kernel; centred on every training set by the solver.
+    scaled : (n_samples, n_columns); centred on every training set by the solver.
     training : (n_train, n_targets) responses.
     train, test : sample indices.
     inner : (training, validation) index pairs within `train`.
@@ -123,22 +120,31 @@ def predict_fold(
     """
     from himalaya.backend import get_backend
     from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
+    from himalaya.ridge import solve_ridge_cv_svd
 
     backend = get_backend()
+    fitted, tested = backend.asarray(scaled[train]), backend.asarray(scaled[test])
+    if scaled.shape[1] < len(train):
+        solve, design, across = solve_ridge_cv_svd, fitted, tested
+    else:
+        solve, design, across = (
+            solve_kernel_ridge_cv_eigenvalues,
+            fitted @ fitted.T,
+            tested @ fitted.T,
+        )
     scorer = InnerScores()
-    splits: Any = inner  # himalaya's default, 5, hides that it takes any splitter
-    fitted = solve_kernel_ridge_cv_eigenvalues(
-        backend.asarray(kernel[np.ix_(train, train)]),
+    solution = solve(
+        design,
         backend.asarray(training),
         alphas=backend.asarray(alphas),
         score_func=scorer,
-        cv=splits,
+        cv=inner,
         fit_intercept=True,
         n_targets_batch=TARGETS_PER_BATCH,
         n_targets_batch_refit=TARGETS_PER_BATCH,
     )
-    chosen, dual, loss, intercept = map(backend.to_numpy, fitted)
-    predicted = kernel[np.ix_(test, train)] @ dual + intercept
+    chosen, weights, loss, intercept = map(backend.to_numpy, solution)
+    predicted = backend.to_numpy(across) @ weights + intercept
     # himalaya keeps weights of 0 where every inner score was NaN: that must never pass for a fit.
     if not (np.isfinite(loss).all() and np.isfinite(predicted).all()):
         raise FloatingPointError("ridge: a prediction is not finite though its input was")

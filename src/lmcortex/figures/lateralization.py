@@ -80,7 +80,7 @@ def _final_pairs(differences: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     key = ["dataset", "fit", "model", "checkpoint", "subject", "roi"]
     about = rows.drop_duplicates(key)[[*key, "role", "n_params"]]
     kept = differences[[*key, *VALUES]]
-    pairs = about.merge(kept[np.isfinite(kept["difference"])], on=key)
+    pairs = about.merge(kept[select.finite(kept["difference"])], on=key)
     groups = pairs.groupby(["roi", "role", "model"], sort=False, as_index=False)
     return groups[["n_params", *VALUES]].mean()
 

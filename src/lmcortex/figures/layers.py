@@ -14,7 +14,8 @@ from lmcortex.figures.style import View
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NESTED_AT, NESTED_STEP = 1.15, 0.04  # where the nested scores stand, right of the last layer
+NESTED_AT = 1.15  # where the nested scores start, right of the last layer
+NESTED_WIDTH = 0.3  # how far they reach at most
 
 
 def layers(scores: pd.DataFrame, view: View) -> Figure:
@@ -35,7 +36,8 @@ def layers(scores: pd.DataFrame, view: View) -> Figure:
     shown = select.panels(rows)
     palette = style.colours(select.by_size(networks))
     columns = style.column_count(len(shown))
-    height = -(-len(shown) // columns) * 2.5 + 0.6
+    width = min(0.04 * len(palette), NESTED_WIDTH)
+    height = -(-len(shown) // columns) * 2.5 + 0.2 * (len(palette) // 5 + 1) + 0.3
     subtitle = (
         f"cross-validated r of each layer · {select.interval_text(scores, view)} · fit {view.fit}"
     )
@@ -44,10 +46,10 @@ def layers(scores: pd.DataFrame, view: View) -> Figure:
     for axis, (roi, side) in zip(axes, shown, strict=True):
         here = select.panel(rows, roi, side)
         for (model, role), lines in here[here["model"].isin(palette)].groupby(["model", "role"]):
-            _profile(axis, lines, palette[str(model)], list(palette).index(str(model)), str(role))
+            x = NESTED_AT + width * list(palette).index(str(model)) / len(palette)
+            _profile(axis, lines, palette[str(model)], str(role), x)
         style.mark_best_baseline(axis, here)
-    width = NESTED_STEP * (len(palette) - 1)
-    axes[0].set_xlim(-0.04, NESTED_AT + width + 0.08)
+    axes[0].set_xlim(-0.04, NESTED_AT + width + 0.04)
     axes[0].set_xticks([0, 0.5, 1, NESTED_AT + width / 2], ["0", "0.5", "1", "nested"])
     notes = style.mark_ceilings(axes, select.ceilings(rows, shown))
     style.title_panels(axes, shown, notes)
@@ -61,8 +63,8 @@ def layers(scores: pd.DataFrame, view: View) -> Figure:
     return figure
 
 
-def _profile(axis: "Axes", rows: pd.DataFrame, colour: Any, index: int, role: str) -> None:
-    """Draw one model's layers (the mean over seeds) and its nested score."""
+def _profile(axis: "Axes", rows: pd.DataFrame, colour: Any, role: str, nested_at: float) -> None:
+    """Draw one model's layers (the mean over seeds), and its nested score at the right."""
     dashed = role == "untrained"
     curve = rows[rows["layer"] != select.NESTED].groupby("depth")[["r", "selected_share"]].mean()
     axis.plot(
@@ -78,7 +80,7 @@ def _profile(axis: "Axes", rows: pd.DataFrame, colour: Any, index: int, role: st
         axis.scatter(curve.index, curve["r"], s=sizes, color=[colour], zorder=3)
     score = select.mean_over_seeds(select.nested(rows))
     for r, low, high in score.itertuples(index=False):
-        x = NESTED_AT + NESTED_STEP * index + (0.012 if dashed else 0)
+        x = nested_at + (0.01 if dashed else 0)
         axis.plot([x, x], [low, high], color=colour, linewidth=1.0)
         face = "white" if dashed else colour
         axis.plot(x, r, "D", color=colour, markersize=4.5, markerfacecolor=face, gid="nested")

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lmcortex.figures import style
+from lmcortex.figures import select, style
 from lmcortex.figures.style import View
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def quality(ceilings: pd.DataFrame, facts: pd.DataFrame, view: View) -> Figure:
     their mean as a bar, and the ceiling of the average response as a diamond; targets of an ROI are
     averaged. Right: items, words, samples, and what was dropped or repaired.
     """
-    rows = ceilings[(ceilings["dataset"] == view.dataset) & np.isfinite(ceilings["ceiling"])]
+    rows = ceilings[(ceilings["dataset"] == view.dataset) & select.finite(ceilings["ceiling"])]
     lines = fact_lines(facts[facts["dataset"] == view.dataset])
     height = max(3.0, ROW * len(lines) + 1.0)
     sources = ", ".join(sorted(rows["source"].unique()))

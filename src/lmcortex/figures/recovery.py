@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lmcortex.figures import select, style
+from lmcortex.figures import style
 from lmcortex.figures.style import View
 
 if TYPE_CHECKING:
@@ -22,16 +22,20 @@ def recovery(table: pd.DataFrame, view: View) -> Figure:
     Parameters
     ----------
     table : table `truth_recovery`.
-    view : dataset and fit to show.
+    view : dataset to show, and fit; all fits when that is empty.
 
     Returns
     -------
-    One panel per effect and model (they differ in unit): a row per ROI and side, the planted value
-    as a black bar, the recovered one with its 95% interval. What lies outside is a red cross, named
-    below the title; what was not found at all (not finite) is named only.
+    One panel per effect, fit and model (they differ in unit): a row per ROI and side, the planted
+    value as a black bar, the recovered one with its 95% interval. What lies outside is a red cross,
+    named below the title; what was not found at all (not finite) is named only.
     """
-    rows = select.cells(table, view)
-    groups = list(rows.groupby(["effect", "model", "unit"], sort=False))
+    rows = table[table["dataset"] == view.dataset]
+    if view.fit:
+        rows = rows[rows["fit"] == view.fit]
+    if rows.empty:
+        return style.empty(view, TITLE, "Nothing was planted in this dataset.")
+    groups = list(rows.groupby(["effect", "fit", "model", "unit"], sort=False))
     columns = style.column_count(len(groups))
     heights = []
     for start in range(0, len(groups), columns):
@@ -39,10 +43,10 @@ def recovery(table: pd.DataFrame, view: View) -> Figure:
         heights.append(0.22 * tallest + 1.1)
     figure = style.frame(view, TITLE, summary(rows), (11.5, 0.5 + sum(heights)))
     axes = style.grid(figure, len(groups), columns, height_ratios=heights)
-    for axis, ((effect, model, unit), group) in zip(axes, groups, strict=True):
+    for axis, ((effect, fit, model, unit), group) in zip(axes, groups, strict=True):
         _effect(axis, group)
         axis.set_title(str(effect).replace("_", " ") + "\n")
-        style.second_line(axis, style.display_name(str(model)))
+        style.second_line(axis, f"{style.display_name(str(model))} · {fit}")
         axis.set_xlabel(str(unit))
         if unit == "step":
             axis.set_xscale("log")

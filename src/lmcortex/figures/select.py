@@ -46,7 +46,12 @@ def headline(scores: pd.DataFrame, view: View) -> pd.DataFrame:
     """Return the scores of the headline subject, all layers, with a finite r."""
     rows = cells(scores, view)
     rows = rows[rows["subject"] == subject_of(rows, view)]
-    return rows[np.isfinite(rows["r"])]
+    return rows[finite(rows["r"])]
+
+
+def finite(values: pd.Series) -> pd.Series:
+    """Say which values are numbers; a column of an empty table has no type yet."""
+    return np.isfinite(values.astype(float))
 
 
 def nested(rows: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +139,7 @@ def laws(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> pd.DataFrame:
     """Return the lines of r on log10 parameters, of the headline subject."""
     rows = same_view(table, scores, view)
     wanted = (rows["predictor"] == "log10_params") & (rows["outcome"] == "r")
-    return rows[wanted & np.isfinite(rows["slope"])]
+    return rows[wanted & finite(rows["slope"])]
 
 
 def same_view(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -41,7 +40,7 @@ def training(scores: pd.DataFrame, trajectories: pd.DataFrame, view: View) -> Fi
     last = float(learning["step"].max())
     first = float(learning.loc[learning["step"] > 0, "step"].min())
     onsets = select.same_view(trajectories, scores, view)
-    onsets = onsets[np.isfinite(onsets["onset50"])]
+    onsets = onsets[select.finite(onsets["onset50"])]
     columns = style.column_count(len(shown))
     subtitle = (
         f"nested cross-validated r · {select.interval_text(scores, view, 'bands')} · fit {view.fit}"
