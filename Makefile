@@ -42,7 +42,7 @@ report: setup ## compute what is missing of STUDY and write its report
 	@start=$$SECONDS
 	echo "Study $(NAME) on $(CORES) cores; what is already computed is kept (see: make plan)."
 	$(SNAKEMAKE) --cores $(CORES) $(GPU)
-	$(SNAKEMAKE) --cores $(CORES) --report $(REPORT)
+	$(SNAKEMAKE) --cores $(CORES) --report $(REPORT) --report-stylesheet workflow/report/style.css
 	echo "Report: $(CURDIR)/$(REPORT)  ($$((SECONDS - start)) s)"
 
 plan: setup ## show which jobs STUDY still needs, without running any

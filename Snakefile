@@ -40,11 +40,11 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         PLAN.tables(),
         PLAN.figures(),
         PLAN.pages(),
-    default_target: True
 
 
 rule features:

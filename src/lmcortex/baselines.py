@@ -63,8 +63,8 @@ def baseline_features(
 def word_rate(words: "pd.DataFrame") -> np.ndarray:
     """Return the rate of words and the share of time that is speech, as amplitudes of words.
 
-    The haemodynamic operator weighs a word by how long it lasts, so that an amplitude of 1 gives the
-    time spoken; one over the duration counts each word once, however long.
+    The haemodynamic operator weighs a word by how long it lasts, so that an amplitude of 1 gives
+    the time spoken; one over the duration counts each word once, however long.
 
     Returns
     -------

@@ -29,15 +29,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# --- site -----------------------------------------------------------------------------------------
+# --- site ---------------------------------------------------------------------------------------
 
 
 class Site(Section):
-    """config/config.yaml: what belongs to the machine, and the study to run by default."""
+    """config/config.yaml: what belongs to the machine, and the study that runs by default."""
 
-    study: str = Field("demo", description="name of a file in config/studies, or a path")
+    study: str = Field(default="demo", description="name of a file in config/studies, or a path")
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="where models and encoders run; under cuda a missing GPU is an error"
+        default="auto",
+        description="where models and encoders run; under cuda a missing GPU is an error",
     )
 
 
@@ -50,10 +51,10 @@ class Folds(Section):
     scheme: Literal["shuffled", "blocks", "runs"] = Field(
         description="shuffled items; contiguous blocks; or one run left out at a time"
     )
-    n: int = Field(5, ge=3, description="number of folds (not used by `runs`)")
-    seed: int = Field(0, description="seed of the shuffle")
+    n: int = Field(default=5, ge=3, description="number of folds (not used by `runs`)")
+    seed: int = Field(default=0, description="seed of the shuffle")
     gap: float = Field(
-        0, ge=0, description="least distance between training and test: seconds, or items"
+        default=0, ge=0, description="least distance between training and test: seconds, or items"
     )
 
 
@@ -62,7 +63,7 @@ class Alphas(Section):
 
     low: float = -3
     high: float = 5
-    n: int = Field(17, ge=1)
+    n: int = Field(default=17, ge=1)
 
 
 class Delays(Section):
@@ -79,18 +80,18 @@ class Fit(Section):
         description="how token states become a row: a sentence's last or mean token, or its words"
     )
     response: Literal["glover"] | Delays | None = Field(
-        None, description="story: haemodynamic response by the Glover HRF or by FIR delays"
+        default=None, description="story: haemodynamic response by the Glover HRF or by FIR delays"
     )
     folds: Folds
     alphas: Alphas = Alphas()
     layer_choice: Literal["nested", "test"] = Field(
-        "nested",
-        description="nested: by inner folds; test: the maximum over layers of the test score, as in "
-        "Bonnasse-Gahot & Pallier 2024 (optimistic)",
+        default="nested",
+        description="nested: by inner folds; test: the best test score, as in Bonnasse-Gahot & "
+        "Pallier 2024 (optimistic)",
     )
-    n_permutations: int = Field(1000, ge=1)
-    n_resamples: int = Field(1000, ge=1)
-    resample_block: int = Field(1, ge=1, description="consecutive samples kept together")
+    n_permutations: int = Field(default=1000, ge=1)
+    n_resamples: int = Field(default=1000, ge=1)
+    resample_block: int = Field(default=1, ge=1, description="consecutive samples kept together")
     seed: int = 0
 
     @model_validator(mode="after")
@@ -127,9 +128,11 @@ class Study(Section):
     datasets: list[Name] = Field(min_length=1)
     fits: list[Name] = Field(min_length=1, description="each applies to datasets of its kind")
     models: list[StudyModel] = Field(min_length=1)
-    baselines: list[Baseline] = Field(list(BASELINES), description="run beside the models")
-    embedding_seeds: int = Field(5, ge=1, le=9, description="draws of the random embedding")
-    untrained: bool = Field(True, description="add each architecture with fresh weights (seed 1)")
+    baselines: list[Baseline] = Field(default=list(BASELINES), description="run beside the models")
+    embedding_seeds: int = Field(default=5, ge=1, le=9, description="draws of the random embedding")
+    untrained: bool = Field(
+        default=True, description="add each architecture with fresh weights (seed 1)"
+    )
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -212,5 +215,7 @@ def load_fits(folder: Path) -> dict[str, Fit]:
 
 def load_study(study: str, folder: Path) -> tuple[str, Study]:
     """Read a study by its name in config/studies, or by its path; return its name and content."""
-    path = Path(study) if study.endswith((".yaml", ".yml")) else folder / "studies" / f"{study}.yaml"
+    path = (
+        Path(study) if study.endswith((".yaml", ".yml")) else folder / "studies" / f"{study}.yaml"
+    )
     return path.stem, check(Study, read_yaml(path), str(path))

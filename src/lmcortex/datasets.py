@@ -1,4 +1,4 @@
-"""Dataset files (config/datasets/): where the stimulus and the responses are, and what they hold."""
+"""Dataset files (config/datasets/): where stimulus and responses are, and what they hold."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +19,16 @@ class Target(Section):
     target: str
     roi: Label
     hemisphere: Hemisphere
-    ceiling: float | None = Field(None, gt=0, le=1, description="published noise ceiling, r")
+    ceiling: float | None = Field(
+        default=None, gt=0, le=1, description="published noise ceiling, r"
+    )
 
 
 class Sphere(Section):
     """An ROI of a voxel-wise dataset: its left centre; the right one is its mirror image."""
 
     center: tuple[float, float, float] = Field(description="MNI mm, left (x < 0)")
-    radius: float = Field(10, gt=0, description="mm")
+    radius: float = Field(default=10, gt=0, description="mm")
 
 
 Column = Literal["item", "text", "run", "subject", "onset", "duration", "word", "sentence"]
@@ -36,16 +38,16 @@ class TextGrid(Section):
     """The tier of a Praat TextGrid that has one interval per word."""
 
     tier: str = "word"
-    skip: list[str] = Field([], description="labels that are not words")
+    skip: list[str] = Field(default=[], description="labels that are not words")
 
 
 class Context(Section):
     """How much of a story a model reads at once."""
 
     tokens: int | None = Field(
-        None, ge=8, description="window length; default: the model's context"
+        default=None, ge=8, description="window length; default: the model's context"
     )
-    new_tokens: int = Field(64, ge=1, description="tokens by which a window moves on")
+    new_tokens: int = Field(default=64, ge=1, description="tokens by which a window moves on")
 
 
 class Polynomial(Section):
@@ -63,11 +65,13 @@ class _Dataset(Section):
     citation: str = ""
     licence: str = ""
     subjects: list[Label] = Field(min_length=1, description="subject labels")
-    excluded: dict[Label, str] = Field({}, description="subjects left out, and why")
-    average: bool = Field(True, description="also fit the mean response over subjects")
-    voxelwise: bool = Field(False, description="one fitting job per subject; ROIs are `rois`")
-    rois: dict[Label, Sphere] = Field({}, description="spheres of a voxel-wise dataset")
-    layers_per_job: int | None = Field(None, ge=1)
+    excluded: dict[Label, str] = Field(default={}, description="subjects left out, and why")
+    average: bool = Field(default=True, description="also fit the mean response over subjects")
+    voxelwise: bool = Field(
+        default=False, description="one fitting job per subject; ROIs are `rois`"
+    )
+    rois: dict[Label, Sphere] = Field(default={}, description="spheres of a voxel-wise dataset")
+    layers_per_job: int | None = Field(default=None, ge=1)
     kind: Literal["sentences", "story"]
     simulated: bool = False
 
@@ -95,7 +99,7 @@ class _Recorded(_Dataset):
     """A dataset of files."""
 
     columns: dict[Column, str | None] = Field(
-        {}, description="names of the tables' columns, where not these; null: there is none"
+        default={}, description="names of the tables' columns, where not these; null: there is none"
     )
     targets: list[Target] = Field(min_length=1, description="columns of the responses, in order")
 
@@ -134,14 +138,16 @@ class Story(_Recorded):
     kind: Literal["story"]
     simulated: Literal[False] = False
     words: str = Field(description="table of onset, duration, word, or a TextGrid; {run}")
-    text: str | None = Field(None, description="full text with punctuation; {run}")
+    text: str | None = Field(default=None, description="full text with punctuation; {run}")
     textgrid: TextGrid = TextGrid()
     responses: str = Field(description="time x target: .csv, .tsv, .txt or .npy; {subject}, {run}")
-    runs: list[Label] = ["1"]
+    runs: list[Label] = Field(default=["1"], min_length=1)
     samples: int | list[int] = Field(description="of each run, before trimming")
     tr: float = Field(gt=0, description="seconds from one sample to the next")
-    start: float = Field(0, description="seconds of the first sample on the words' clock")
-    trim: tuple[int, int] = Field((0, 0), description="samples dropped at either end of a run")
+    start: float = Field(default=0, description="seconds of the first sample on the words' clock")
+    trim: tuple[int, int] = Field(
+        default=(0, 0), description="samples dropped at either end of a run"
+    )
     detrend: Polynomial | HighPass | None = None
     context: Context = Context()
 
@@ -173,10 +179,12 @@ class Story(_Recorded):
 class Stimuli(Section):
     """What is drawn from the prose that no suite model is trained on."""
 
-    sentences: int | None = Field(None, ge=10, description="at most; fewer if the text has fewer")
-    words: tuple[int, int] | None = Field(None, description="shortest and longest sentence")
-    runs: int | None = Field(None, ge=1)
-    samples: int | None = Field(None, ge=20, description="per run")
+    sentences: int | None = Field(
+        default=None, ge=10, description="at most; fewer if the text has fewer"
+    )
+    words: tuple[int, int] | None = Field(default=None, description="shortest and longest sentence")
+    runs: int | None = Field(default=None, ge=1)
+    samples: int | None = Field(default=None, ge=20, description="per run")
     held_out: float = Field(gt=0, lt=1, description="share of the text, at most that of the suite")
     latents: int = Field(ge=1, description="latent signals per region, unrelated to the text")
     seed: int = 0
@@ -197,7 +205,7 @@ class Signal(Section):
     variance: dict[Literal["states", "latents"], float]
     gain: dict[str, dict[Hemisphere, float]] = Field(description="by region and hemisphere")
     noise: float = Field(gt=0, description="standard deviation; that of the shared signal is 1")
-    autocorrelation: float = Field(0, ge=0, lt=1)
+    autocorrelation: float = Field(default=0, ge=0, lt=1)
     targets: int = Field(ge=1, description="per ROI and hemisphere")
     seed: int = 0
 
@@ -234,7 +242,7 @@ class Planted(Section):
 class _Simulated(_Dataset):
     """A dataset in which effects are planted (lmcortex.simulation)."""
 
-    simulated: Literal[True]
+    simulated: Literal[True] = True
     stimuli: Stimuli
     regions: dict[str, dict[Label, tuple[float, float, float]]] = Field(
         description="region -> ROI -> left centre, MNI mm"
@@ -278,7 +286,7 @@ class SimulatedSentences(_Simulated):
 
 class SimulatedStory(_Simulated):
     kind: Literal["story"]
-    tr: float = Field(2.0, gt=0, description="seconds from one sample to the next")
+    tr: float = Field(default=2.0, gt=0, description="seconds from one sample to the next")
     context: Context = Context()
 
     def stimuli_spec(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def benchmark(output: str) -> str:
     return output.replace(RESULTS, f"{RESULTS}/benchmarks", 1) + ".tsv"
 
 
-# A name may not hold a slash; "_" and "." occur in published model names (stablelm-2-1_6b, opt-1.3b).
+# No slash; "_" and "." occur in the names of published models (stablelm-2-1_6b, opt-1.3b).
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LABEL = r"[A-Za-z0-9]+"
 LAYERS = r"\d{2}(-\d{2})?"

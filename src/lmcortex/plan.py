@@ -19,7 +19,8 @@ from lmcortex.datasets import Dataset, SimulatedSentences, SimulatedStory, load_
 from lmcortex.errors import InputError
 from lmcortex.registry import Model, Suite
 
-LEAST_STEPS = 3  # checkpoints of one model that make a trajectory
+LEAST_HEATMAP = 3  # checkpoints of one model that are worth a heatmap
+LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
 LEAST_SIZES = 3  # models that make a scaling law
 
 TABLES = (
@@ -173,7 +174,7 @@ class Plan:
         steps = Counter(run.model for run in self.runs_on(dataset) if registry.STEP.match(run[1]))
         sizes = {run.model for run in self.runs_on(dataset) if self.is_final(run)}
         figures = ["overview", "layers"]
-        figures += [f"heatmap-{model}" for model, n in steps.items() if n >= LEAST_STEPS]
+        figures += [f"heatmap-{model}" for model, n in steps.items() if n >= LEAST_HEATMAP]
         if max(steps.values(), default=0) >= LEAST_STEPS:
             figures.append("training")
         if len(sizes) >= LEAST_SIZES:
@@ -188,8 +189,11 @@ class Plan:
         return model.n_params is not None and run.checkpoint == model.final
 
     def pages(self) -> list[str]:
-        shown = [Path(table).stem for table in self.tables() if Path(table).stem != "draws"]
-        names = [*shown, "software"]
+        """A page for every table that the study's data can fill, and one on configuration."""
+        possible = {figure for dataset in self.datasets for figure in self.fit_figures(dataset)}
+        empty = {"scaling", "lateralization", "training"} - possible
+        tables = [Path(table).stem for table in self.tables()]
+        names = [*(table for table in tables if table not in {"draws", *empty}), "software"]
         return [paths.PAGE.format(study=self.name, page=name) for name in names]
 
     def checkpoint_files(self) -> list[str]:
@@ -198,7 +202,7 @@ class Plan:
     def quality_files(self) -> list[str]:
         """The files whose facts make the table of data quality."""
         files = []
-        for name, dataset in self.datasets.items():
+        for name in self.datasets:
             files.append(paths.ITEMS.format(dataset=name))
             files += self.response_files(name)
             files.append(paths.CEILING.format(dataset=name))
@@ -367,7 +371,7 @@ class Plan:
         return {"dataset": dataset, **self.datasets[dataset].features_spec()}
 
     def baseline_spec(self, dataset: str, model: str, checkpoint: str) -> dict[str, Any]:
-        spec = {"dataset": dataset, "kind": self.datasets[dataset].kind}
+        spec: dict[str, Any] = {"dataset": dataset, "kind": self.datasets[dataset].kind}
         if registry.PLANTED.fullmatch(model):
             spec["planted"] = self.simulated(dataset).planted.law()
         return {**spec, "model": model, "checkpoint": checkpoint}

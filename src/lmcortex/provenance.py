@@ -179,5 +179,5 @@ def measured(path: str) -> dict[str, float]:
 
 
 def number(text: str) -> float:
-    """Read a number of a benchmark file, where "-" and "NA" stand for a job too short to measure."""
+    """Read a number of a benchmark file; "-" and "NA" stand for a job too short to measure."""
     return math.nan if text in ("-", "NA") else float(text)

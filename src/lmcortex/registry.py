@@ -1,7 +1,7 @@
 """The models that a study may name, and what their checkpoints are called.
 
-``config/models.yaml`` lists published models by family, ``config/suites.yaml`` the small models that
-the workflow trains itself; baselines and planted models are pseudo-models that need no entry.
+``config/models.yaml`` lists published models by family, ``config/suites.yaml`` the small models
+that the workflow trains itself; baselines and planted models are pseudo-models that need no entry.
 """
 
 import re
@@ -26,24 +26,28 @@ class Model(Section):
     name: Name
     family: str
     role: Role = "trained"
-    repo: str | None = Field(None, description="Hugging Face id")
-    folder: str | None = Field(None, description="local folder in Hugging Face layout")
-    package: str | None = Field(None, description="Python package that carries the weights")
-    subfolder: str | None = Field(None, description="folder inside the package")
-    suite: str | None = Field(None, description="suite of config/suites.yaml that trains it")
+    repo: str | None = Field(default=None, description="Hugging Face id")
+    folder: str | None = Field(default=None, description="local folder in Hugging Face layout")
+    package: str | None = Field(default=None, description="Python package that carries the weights")
+    subfolder: str | None = Field(default=None, description="folder inside the package")
+    suite: str | None = Field(
+        default=None, description="suite of config/suites.yaml that trains it"
+    )
     task: Literal["causal", "masked"] = "causal"
-    n_params: int | None = Field(None, ge=1)
+    n_params: int | None = Field(default=None, ge=1)
     n_layers: int = Field(ge=0)
     width: int = Field(ge=1)
-    context: int | None = Field(None, ge=1, description="tokens; none for recurrent models")
-    revision: str = Field("main", description="revision of a checkpoint, e.g. step{step}")
-    steps: tuple[int, ...] = Field((), description="training steps that were published")
+    context: int | None = Field(default=None, ge=1, description="tokens; none for recurrent models")
+    revision: str = Field(default="main", description="revision of a checkpoint, e.g. step{step}")
+    steps: tuple[int, ...] = Field(default=(), description="training steps that were published")
     tokens_per_step: int | None = None
-    bad_checkpoints: tuple[str, ...] = Field((), description="known to hold wrong weights")
+    bad_checkpoints: tuple[str, ...] = Field(default=(), description="known to hold wrong weights")
     weights: Literal["safetensors", "bin"] = "safetensors"
-    citation: str = Field("", description="paper of the model or its family")
-    perplexity: float | None = Field(None, description="published, on WikiText-2")
-    benchmark: float | None = Field(None, description="published HellaSwag accuracy, percent")
+    citation: str = Field(default="", description="paper of the model or its family")
+    perplexity: float | None = Field(default=None, description="published, on WikiText-2")
+    benchmark: float | None = Field(
+        default=None, description="published HellaSwag accuracy, percent"
+    )
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "Model":
@@ -94,13 +98,15 @@ class Model(Section):
         step = STEP.fullmatch(checkpoint)
         untrained = UNTRAINED.fullmatch(checkpoint)
         number = int(step[1]) if step else None
-        known = number is not None and self.tokens_per_step is not None
+        tokens_seen = None
+        if number is not None and self.tokens_per_step is not None:
+            tokens_seen = number * self.tokens_per_step
         return {
             "role": "untrained" if untrained else self.role,
             "family": self.family,
             "n_params": self.n_params,
             "step": number,
-            "tokens_seen": number * self.tokens_per_step if known else None,
+            "tokens_seen": tokens_seen,
             "n_layers": self.n_layers,
             "final": checkpoint == self.final,
             "perplexity": self.perplexity,

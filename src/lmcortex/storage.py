@@ -123,7 +123,7 @@ def _sort_header(path: Path) -> None:
 
 @contextmanager
 def open_arrays(path: str | Path) -> Iterator[Any]:
-    """Open a safetensors file; ``keys()``, ``get_tensor(name)`` and ``metadata()`` read it lazily."""
+    """Open a safetensors file: ``keys()``, ``get_tensor(name)`` and ``metadata()``, read lazily."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -147,7 +147,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
             import h5netcdf
 
             with h5netcdf.File(path, "r") as file:
-                return json.loads(file.attrs[PROVENANCE_KEY])
+                return json.loads(str(file.attrs[PROVENANCE_KEY]))
         case ".safetensors":
             with open_arrays(path) as arrays:
                 return json.loads(arrays.metadata()[PROVENANCE_KEY])

@@ -1,8 +1,8 @@
 """A stand-in for every command of the workflow, so that a test of the DAG takes seconds.
 
-Called in the place of ``python SCRIPT --option value ...``. Snakemake removes a job's outputs before
-it runs, so each path below results/ that does not exist is an output; it gets a digest of the
-command and of its inputs, hence new content exactly when a setting or an input has changed.
+Called in the place of ``python SCRIPT --option value ...``. Snakemake removes a job's outputs
+before it runs, so each path below results/ that does not exist is an output; it gets a digest of
+the command and of its inputs, hence new content exactly when a setting or an input has changed.
 """
 
 import hashlib

@@ -67,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def space(finished: Workspace, tmp_path: Path) -> Iterator[Workspace]:
     """A copy of the finished workspace, as a clone with copied results is one."""
     copy = tmp_path / "copy"
-    shutil.copytree(finished.folder, copy)
+    shutil.copytree(finished.folder, copy, symlinks=True)
     yield Workspace(copy, stand_ins=True)
 
 
@@ -165,6 +165,7 @@ def test_how_a_job_is_run_does_not_run_it_again(space: Workspace, options: list[
 @pytest.fixture
 def clone(space: Workspace) -> Workspace:
     """The workspace with a copy of the workflow's code in it, every file just written."""
+    space.path("workflow").unlink()
     for name in ("Snakefile", "workflow", "src"):
         source = ROOT / name
         target = space.folder / name

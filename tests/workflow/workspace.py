@@ -57,8 +57,9 @@ class Workspace:
 
 
 def new_workspace(folder: Path, *, stand_ins: bool) -> Workspace:
-    """Lay out a workspace with a copy of the configuration."""
+    """Lay out a workspace: a copy of the configuration, a link to the code."""
     shutil.copytree(ROOT / "config", folder / "config", dirs_exist_ok=True)
+    (folder / "workflow").symlink_to(ROOT / "workflow")
     if stand_ins:
         python = folder / "bin" / "python"
         python.parent.mkdir()

@@ -17,7 +17,6 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
-DEVICE = PLAN.site.device
 config["about"] = PLAN.about()  # for the report's captions; no rule reads it
 
 
@@ -58,8 +57,12 @@ def minutes(base):
 
 def options(wildcards, input):
     """Write the inputs that a dataset or model may lack as options: `--text a.txt b.txt`."""
-    optional = {name: files for name, files in input.items() if not name.endswith("_table")}
-    return " ".join(f"--{name} {shell_words(files)}" for name, files in optional.items())
+    optional = {
+        name: files for name, files in input.items() if not name.endswith("_table")
+    }
+    return " ".join(
+        f"--{name} {shell_words(files)}" for name, files in optional.items()
+    )
 
 
 def shell_words(files):

@@ -19,13 +19,14 @@ rule fit_encoding:
         mem_mb=memory(4000),
         runtime=minutes(60),
         gpu=1,
+        device=PLAN.site.device,
     params:
         spec=spec_of(PLAN.fit_spec),
         code=code_of("fit_encoding"),
     shell:
-        "python {SCRIPTS}/fit_encoding.py --items {input.item_table} --words {input.word_table}"
+        "python workflow/scripts/fit_encoding.py --items {input.item_table} --words {input.word_table}"
         " --features {input.features} --responses {input.responses:q} --layers {wildcards.layer}"
-        " --spec {params.spec:q} --threads {threads} --device {DEVICE} --output {output} 2> {log}"
+        " --spec {params.spec:q} --threads {threads} --device {resources.device} --output {output} 2> {log}"
 
 
 rule score_roi:
@@ -46,6 +47,6 @@ rule score_roi:
         spec=spec_of(PLAN.score_spec),
         code=code_of("score_roi"),
     shell:
-        "python {SCRIPTS}/score_roi.py --fits {input.fits:q} --ceiling {input.ceiling}"
+        "python workflow/scripts/score_roi.py --fits {input.fits:q} --ceiling {input.ceiling}"
         " --roi {wildcards.roi} --spec {params.spec:q} --scores {output.scores}"
         " --draws {output.draws} 2> {log}"

@@ -17,13 +17,14 @@ rule extract_features:
         mem_mb=memory(3000, weights=1.5),
         runtime=minutes(60),
         gpu=1,
+        device=PLAN.site.device,
     params:
         spec=spec_of(PLAN.features_spec),
         version=version_of("extract_features"),
     shell:
-        "python {SCRIPTS}/extract_features.py --items {input.item_table} --words {input.word_table}"
+        "python workflow/scripts/extract_features.py --items {input.item_table} --words {input.word_table}"
         " --checkpoint {input.checkpoint} --spec {params.spec:q} --threads {threads}"
-        " --device {DEVICE} --output {output} 2> >(tee {log} >&2)"
+        " --device {resources.device} --output {output} 2> >(tee {log} >&2)"
 
 
 rule compute_baseline:
@@ -33,12 +34,12 @@ rule compute_baseline:
         word_table=paths.WORDS,
     output:
         paths.FEATURES,
-    wildcard_constraints:
-        model=registry.PSEUDO_NAME,
     log:
         paths.log(paths.FEATURES),
     benchmark:
         paths.benchmark(paths.FEATURES)
+    wildcard_constraints:
+        model=registry.PSEUDO_NAME,
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -47,5 +48,5 @@ rule compute_baseline:
         code=code_of("compute_baseline"),
         files=options,
     shell:
-        "python {SCRIPTS}/compute_baseline.py --items {input.item_table} --words {input.word_table}"
+        "python workflow/scripts/compute_baseline.py --items {input.item_table} --words {input.word_table}"
         " {params.files} --spec {params.spec:q} --output {output} 2> {log}"

@@ -21,7 +21,7 @@ rule fetch_checkpoint:
         code=code_of("fetch_checkpoint"),
         suite=options,
     shell:
-        "python {SCRIPTS}/fetch_checkpoint.py --model {wildcards.model}"
+        "python workflow/scripts/fetch_checkpoint.py --model {wildcards.model}"
         " --checkpoint {wildcards.checkpoint} {params.suite} --spec {params.spec:q}"
         " --output {output} 2> >(tee {log} >&2)"
 
@@ -42,5 +42,5 @@ rule train_suite:
         version=version_of("train_suite"),
         text=suite_text,
     shell:
-        "python {SCRIPTS}/train_suite.py --spec {params.spec:q} --threads {threads}"
+        "python workflow/scripts/train_suite.py --spec {params.spec:q} --threads {threads}"
         " --text {params.text:q} --output {output} 2> >(tee {log} >&2)"

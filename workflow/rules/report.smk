@@ -15,6 +15,7 @@ localrules:
 rule plot_overview:
     input:
         scores=table("scores"),
+        contrasts=table("model_contrasts"),
         quality=table("quality"),
     output:
         report(
@@ -35,8 +36,8 @@ rule plot_overview:
         spec=spec_of(PLAN.view_spec),
         code=code_of("plot_overview"),
     shell:
-        "python {SCRIPTS}/plot_overview.py --scores {input.scores} --quality {input.quality}"
-        " --spec {params.spec:q} --output {output} 2> {log}"
+        "python workflow/scripts/plot_overview.py --scores {input.scores} --contrasts {input.contrasts}"
+        " --quality {input.quality} --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule plot_layers:
@@ -62,7 +63,7 @@ rule plot_layers:
         spec=spec_of(PLAN.view_spec),
         code=code_of("plot_layers"),
     shell:
-        "python {SCRIPTS}/plot_layers.py --scores {input.scores} --quality {input.quality}"
+        "python workflow/scripts/plot_layers.py --scores {input.scores} --quality {input.quality}"
         " --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -76,7 +77,11 @@ rule plot_heatmap:
             caption="../report/heatmap.rst",
             category="3 Layers",
             subcategory="{dataset}",
-            labels={"fit": "{fit}", "figure": "layers and training", "model": "{model}"},
+            labels={
+                "fit": "{fit}",
+                "figure": "layers and training",
+                "model": "{model}",
+            },
         ),
     log:
         paths.log(fit_figure("heatmap-{model}")),
@@ -89,7 +94,7 @@ rule plot_heatmap:
         spec=spec_of(PLAN.model_view_spec),
         code=code_of("plot_heatmap"),
     shell:
-        "python {SCRIPTS}/plot_heatmap.py --scores {input.scores} --quality {input.quality}"
+        "python workflow/scripts/plot_heatmap.py --scores {input.scores} --quality {input.quality}"
         " --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -117,7 +122,7 @@ rule plot_training:
         spec=spec_of(PLAN.view_spec),
         code=code_of("plot_training"),
     shell:
-        "python {SCRIPTS}/plot_training.py --scores {input.scores} --quality {input.quality}"
+        "python workflow/scripts/plot_training.py --scores {input.scores} --quality {input.quality}"
         " --training {input.training} --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -145,7 +150,7 @@ rule plot_scaling:
         spec=spec_of(PLAN.view_spec),
         code=code_of("plot_scaling"),
     shell:
-        "python {SCRIPTS}/plot_scaling.py --scores {input.scores} --quality {input.quality}"
+        "python workflow/scripts/plot_scaling.py --scores {input.scores} --quality {input.quality}"
         " --scaling {input.scaling} --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -173,7 +178,7 @@ rule plot_lateralization:
         spec=spec_of(PLAN.view_spec),
         code=code_of("plot_lateralization"),
     shell:
-        "python {SCRIPTS}/plot_lateralization.py --scores {input.scores} --quality {input.quality}"
+        "python workflow/scripts/plot_lateralization.py --scores {input.scores} --quality {input.quality}"
         " --lateralization {input.lateralization} --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -199,7 +204,7 @@ rule plot_quality:
         spec=spec_of(PLAN.dataset_view_spec),
         code=code_of("plot_quality"),
     shell:
-        "python {SCRIPTS}/plot_quality.py --ceiling {input.ceiling} --quality {input.quality}"
+        "python workflow/scripts/plot_quality.py --ceiling {input.ceiling} --quality {input.quality}"
         " --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -224,14 +229,16 @@ rule plot_recovery:
         spec=spec_of(PLAN.dataset_view_spec),
         code=code_of("plot_recovery"),
     shell:
-        "python {SCRIPTS}/plot_recovery.py --recovery {input} --spec {params.spec:q}"
+        "python workflow/scripts/plot_recovery.py --recovery {input} --spec {params.spec:q}"
         " --output {output} 2> {log}"
 
 
 rule write_table_page:
     input:
         table=table("{page}"),
-        template=workflow.source_path("../report/table.html"),
+        template="workflow/report/table.html",
+        script="workflow/report/table.js",
+        style="workflow/report/page.css",
     output:
         report(
             page("{page}"),
@@ -250,14 +257,15 @@ rule write_table_page:
         spec=dumps(PLAN.page_spec()),
         code=code_of("write_table_page"),
     shell:
-        "python {SCRIPTS}/write_table_page.py --table {input.table} --template {input.template}"
-        " --spec {params.spec:q} --output {output} 2> {log}"
+        "python workflow/scripts/write_table_page.py --table {input.table} --template {input.template}"
+        " --script {input.script} --style {input.style} --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule write_software_page:
     input:
         provenance=table("provenance"),
-        template=workflow.source_path("../report/software.html"),
+        template="workflow/report/software.html",
+        style="workflow/report/page.css",
     output:
         report(
             page("software"),
@@ -276,8 +284,8 @@ rule write_software_page:
         spec=dumps(PLAN.software_spec()),
         code=code_of("write_software_page"),
     shell:
-        "python {SCRIPTS}/write_software_page.py --provenance {input.provenance}"
-        " --template {input.template} --spec {params.spec:q} --output {output} 2> {log}"
+        "python workflow/scripts/write_software_page.py --provenance {input.provenance}"
+        " --template {input.template} --style {input.style} --spec {params.spec:q} --output {output} 2> {log}"
 
 
 ruleorder: write_software_page > write_table_page

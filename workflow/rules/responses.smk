@@ -20,7 +20,7 @@ rule prepare_responses:
         code=code_of("prepare_responses"),
         files=options,
     shell:
-        "python {SCRIPTS}/prepare_responses.py --items {input.item_table} {params.files}"
+        "python workflow/scripts/prepare_responses.py --items {input.item_table} {params.files}"
         " --subject {wildcards.subject} --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -32,12 +32,12 @@ rule simulate_responses:
         features=planted_states,
     output:
         paths.RESPONSES,
-    wildcard_constraints:
-        dataset=SIMULATED,
     log:
         paths.log(paths.RESPONSES),
     benchmark:
         paths.benchmark(paths.RESPONSES)
+    wildcard_constraints:
+        dataset=SIMULATED,
     resources:
         mem_mb=memory(4000),
         runtime=minutes(30),
@@ -45,7 +45,7 @@ rule simulate_responses:
         spec=spec_of(PLAN.responses_spec),
         code=code_of("simulate_responses"),
     shell:
-        "python {SCRIPTS}/simulate_responses.py --items {input.item_table} --words {input.word_table}"
+        "python workflow/scripts/simulate_responses.py --items {input.item_table} --words {input.word_table}"
         " --truth {input.truth} --features {input.features} --subject {wildcards.subject}"
         " --spec {params.spec:q} --output {output} 2> {log}"
 
@@ -55,20 +55,20 @@ rule average_responses:
         recorded_subjects,
     output:
         paths.RESPONSES,
-    wildcard_constraints:
-        subject="average",
-        dataset=AVERAGED,
     log:
         paths.log(paths.RESPONSES),
     benchmark:
         paths.benchmark(paths.RESPONSES)
+    wildcard_constraints:
+        subject="average",
+        dataset=AVERAGED,
     resources:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
         code=code_of("average_responses"),
     shell:
-        "python {SCRIPTS}/average_responses.py --responses {input:q} --output {output} 2> {log}"
+        "python workflow/scripts/average_responses.py --responses {input:q} --output {output} 2> {log}"
 
 
 rule estimate_ceiling:
@@ -87,5 +87,5 @@ rule estimate_ceiling:
         spec=spec_of(PLAN.ceiling_spec),
         code=code_of("estimate_ceiling"),
     shell:
-        "python {SCRIPTS}/estimate_ceiling.py --responses {input:q} --spec {params.spec:q}"
+        "python workflow/scripts/estimate_ceiling.py --responses {input:q} --spec {params.spec:q}"
         " --output {output} 2> {log}"

@@ -20,7 +20,7 @@ rule prepare_stimuli:
         code=code_of("prepare_stimuli"),
         files=options,
     shell:
-        "python {SCRIPTS}/prepare_stimuli.py {params.files} --spec {params.spec:q}"
+        "python workflow/scripts/prepare_stimuli.py {params.files} --spec {params.spec:q}"
         " --output-items {output.item_table} --output-words {output.word_table} 2> {log}"
 
 
@@ -29,12 +29,12 @@ rule simulate_stimuli:
         item_table=paths.ITEMS,
         word_table=paths.WORDS,
         truth=paths.TRUTH,
-    wildcard_constraints:
-        dataset=SIMULATED,
     log:
         paths.log(paths.ITEMS),
     benchmark:
         paths.benchmark(paths.ITEMS)
+    wildcard_constraints:
+        dataset=SIMULATED,
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -42,5 +42,5 @@ rule simulate_stimuli:
         spec=spec_of(PLAN.stimuli_spec),
         code=code_of("simulate_stimuli"),
     shell:
-        "python {SCRIPTS}/simulate_stimuli.py --spec {params.spec:q}"
+        "python workflow/scripts/simulate_stimuli.py --spec {params.spec:q}"
         " --items {output.item_table} --words {output.word_table} --truth {output.truth} 2> {log}"

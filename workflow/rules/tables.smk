@@ -28,7 +28,7 @@ rule collect_scores:
         spec=dumps(PLAN.scores_spec()),
         code=code_of("collect_scores"),
     shell:
-        "python {SCRIPTS}/collect_scores.py --scores {input.scores:q} --draws {input.draws:q}"
+        "python workflow/scripts/collect_scores.py --scores {input.scores:q} --draws {input.draws:q}"
         " --spec {params.spec:q} --output {output.scores} --draws-output {output.draws} 2> {log}"
 
 
@@ -48,7 +48,7 @@ rule fit_scaling:
     params:
         code=code_of("fit_scaling"),
     shell:
-        "python {SCRIPTS}/fit_scaling.py --scores {input.scores} --draws {input.draws}"
+        "python workflow/scripts/fit_scaling.py --scores {input.scores} --draws {input.draws}"
         " --output {output} 2> {log}"
 
 
@@ -68,7 +68,7 @@ rule fit_lateralization:
     params:
         code=code_of("fit_lateralization"),
     shell:
-        "python {SCRIPTS}/fit_lateralization.py --scores {input.scores} --draws {input.draws}"
+        "python workflow/scripts/fit_lateralization.py --scores {input.scores} --draws {input.draws}"
         " --output {output} 2> {log}"
 
 
@@ -89,7 +89,7 @@ rule contrast_models:
         spec=dumps(PLAN.contrasts_spec()),
         code=code_of("contrast_models"),
     shell:
-        "python {SCRIPTS}/contrast_models.py --scores {input.scores} --draws {input.draws}"
+        "python workflow/scripts/contrast_models.py --scores {input.scores} --draws {input.draws}"
         " --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -109,7 +109,7 @@ rule track_training:
     params:
         code=code_of("track_training"),
     shell:
-        "python {SCRIPTS}/track_training.py --scores {input.scores} --draws {input.draws}"
+        "python workflow/scripts/track_training.py --scores {input.scores} --draws {input.draws}"
         " --output {output} 2> {log}"
 
 
@@ -129,7 +129,7 @@ rule collect_quality:
         spec=dumps(PLAN.quality_spec()),
         code=code_of("collect_quality"),
     shell:
-        "python {SCRIPTS}/collect_quality.py --files {input:q} --spec {params.spec:q} --output {output} 2> {log}"
+        "python workflow/scripts/collect_quality.py --files {input:q} --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule recover_truth:
@@ -151,7 +151,7 @@ rule recover_truth:
         spec=dumps(PLAN.recovery_spec()),
         code=code_of("recover_truth"),
     shell:
-        "python {SCRIPTS}/recover_truth.py --scores {input.scores} --scaling {input.scaling}"
+        "python workflow/scripts/recover_truth.py --scores {input.scores} --scaling {input.scaling}"
         " --lateralization {input.lateralization} --training {input.training} --spec {params.spec:q} --output {output} 2> {log}"
 
 
@@ -170,4 +170,4 @@ rule collect_provenance:
     params:
         code=code_of("collect_provenance"),
     shell:
-        "python {SCRIPTS}/collect_provenance.py --files {input:q} --output {output} 2> {log}"
+        "python workflow/scripts/collect_provenance.py --files {input:q} --output {output} 2> {log}"

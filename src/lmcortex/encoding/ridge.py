@@ -124,6 +124,7 @@ def predict_fold(
 
     backend = get_backend()
     fitted, tested = backend.asarray(scaled[train]), backend.asarray(scaled[test])
+    solve: Any  # himalaya's annotations know no list of splits, though its docstrings do
     if scaled.shape[1] < len(train):
         solve, design, across = solve_ridge_cv_svd, fitted, tested
     else:

@@ -48,7 +48,7 @@ def overview(scores: pd.DataFrame, contrasts: pd.DataFrame, view: View) -> Figur
     lines = select.lines(rows)
     better = select.better_than_baselines(select.same_view(contrasts, scores, view), rows)
     subtitle = f"nested cross-validated r · {select.interval_text(scores, view)} · fit {view.fit}"
-    columns = min(len(shown), 6)
+    columns = -(-len(shown) // -(-len(shown) // 6))  # rows of at most 6, evenly filled
     n_rows = -(-len(shown) // columns)
     height = n_rows * (0.23 * len(lines) + 0.75) + 0.55
     figure = style.frame(view, "Which models predict the brain?", subtitle, (12, height))

@@ -49,9 +49,9 @@ def headline(scores: pd.DataFrame, view: View) -> pd.DataFrame:
     return rows[finite(rows["r"])]
 
 
-def finite(values: pd.Series) -> pd.Series:
+def finite(values: pd.Series) -> np.ndarray:
     """Say which values are numbers; a column of an empty table has no type yet."""
-    return np.isfinite(values.astype(float))
+    return np.isfinite(values.to_numpy(float))
 
 
 def nested(rows: pd.DataFrame) -> pd.DataFrame:
