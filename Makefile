@@ -54,7 +54,7 @@ orphans: setup ## list results that no study asks for any more
 bench: setup ## measure where the demo's time goes
 	@python benchmarks/demo.py --cores $(CORES)
 
-test: setup browser ## run the tests; one file: make test TESTS=tests/unit/test_paths.py
+test: setup browser ## run the tests; one file: make test TESTS=tests/unit/test_registry.py
 	@pytest $(TESTS)
 
 lint: setup ## check style, rules, types

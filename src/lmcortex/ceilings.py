@@ -1,6 +1,6 @@
 """Noise ceilings: how well any model could predict the responses, given their reliability."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ PLACE = ["target", "roi", "hemisphere"]
 COLUMNS = ["dataset", "subject", *PLACE, "ceiling", "source", "n_subjects"]
 
 
-def estimate(subjects: Sequence[xr.Dataset]) -> tuple[pd.DataFrame, Quality]:
+def estimate(
+    subjects: Sequence[xr.Dataset], published: Mapping[str, float] | None = None
+) -> tuple[pd.DataFrame, Quality]:
     """Estimate the ceiling of every target, for each subject and for the average.
 
     A single subject's ceiling is the leave-one-out inter-subject correlation. The average's is the
@@ -24,6 +26,7 @@ def estimate(subjects: Sequence[xr.Dataset]) -> tuple[pd.DataFrame, Quality]:
     ----------
     subjects : prepared responses of the same items and targets. Their average, if it is among
         them, is set aside; it may stand alone.
+    published : ceilings (r) by target; those not given are the responses' own, if they have any.
 
     Returns
     -------
@@ -36,7 +39,9 @@ def estimate(subjects: Sequence[xr.Dataset]) -> tuple[pd.DataFrame, Quality]:
     first, n = subjects[0], len(subjects)
     labels = [subject.attrs["subject"] for subject in subjects]
     places = pd.DataFrame({name: first[name].to_numpy() for name in PLACE})
-    published = first["ceiling"].to_numpy() if "ceiling" in first.coords else np.nan
+    own = first["ceiling"].to_numpy() if "ceiling" in first.coords else np.full(len(places), np.nan)
+    known = published or {}
+    given = np.array([known.get(t, r) for t, r in zip(places["target"], own, strict=True)], float)
 
     if n == 1:
         ceilings = {labels[0]: (np.full(len(places), np.nan), "none")}
@@ -52,12 +57,13 @@ def estimate(subjects: Sequence[xr.Dataset]) -> tuple[pd.DataFrame, Quality]:
 
     tables = []
     for label, (ceiling, source) in ceilings.items():
-        given = np.isfinite(published) & (label == AVERAGE)
+        # A published ceiling is that of the response that speaks for the dataset.
+        here = np.isfinite(given) & (label == AVERAGE or n == 1)
         table = places.assign(
             dataset=first.attrs["dataset"],
             subject=label,
-            ceiling=np.where(given, published, ceiling),
-            source=np.where(given, "published", source),
+            ceiling=np.where(here, given, ceiling),
+            source=np.where(here, "published", source),
             n_subjects=n,
         )
         tables.append(table[COLUMNS])

@@ -138,14 +138,18 @@ class Study(Section):
 # --- reading --------------------------------------------------------------------------------------
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a configuration file, which is a mapping of names."""
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        content = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
         found = [other.stem for other in sorted(path.parent.glob("*.yaml"))]
         raise InputError(f"{path}: no such file; {suggestion(path.stem, found)}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected `key: value` lines, found {content!r}")
+    return content
 
 
 def check(kind: type[Kind], content: Any, where: str) -> Kind:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lmcortex import registry
 from lmcortex.config import Hemisphere, Label, Section, check, expand, read_yaml
@@ -41,6 +41,19 @@ class TextGrid(Section):
     skip: list[str] = Field(default=[], description="labels that are not words")
 
 
+class Labels(Section):
+    """An ROI of an atlas, both sides."""
+
+    labels: list[int] = Field(min_length=1, description="values in the atlas")
+
+
+class Spheres(Section):
+    """An ROI of spheres."""
+
+    spheres: list[tuple[float, float, float]] = Field(min_length=1, description="centres, mm")
+    radius: float = Field(gt=0, description="mm")
+
+
 class Context(Section):
     """How much of a story a model reads at once."""
 
@@ -75,6 +88,14 @@ class _Dataset(Section):
     kind: Literal["sentences", "story"]
     simulated: bool = False
 
+    @model_validator(mode="after")
+    def _subjects_are_apart(self) -> "_Dataset":
+        if len(set(self.subjects)) < len(self.subjects):
+            raise ValueError("a subject stands twice in `subjects`")
+        if len(self.subjects) > 1 and {"average", "group"} & set(self.subjects):
+            raise ValueError("`average` and `group` are made from the subjects; leave them out")
+        return self
+
     def fitted_subjects(self) -> list[str]:
         """Each subject, and their mean where there are several."""
         with_mean = self.average and len(self.subjects) > 1
@@ -91,6 +112,13 @@ class _Dataset(Section):
     def roi_spheres(self) -> dict[str, Any]:
         return {roi: sphere.model_dump(mode="json") for roi, sphere in sorted(self.rois.items())}
 
+    def roi_names(self) -> set[str] | None:
+        """The ROIs that scores can be asked for by name; None if only the files know."""
+        return set(self.rois) or None
+
+    def published_ceilings(self) -> dict[str, float]:
+        return {}
+
     def planted_models(self) -> list[Model]:
         return []
 
@@ -101,16 +129,44 @@ class _Recorded(_Dataset):
     columns: dict[Column, str | None] = Field(
         default={}, description="names of the tables' columns, where not these; null: there is none"
     )
-    targets: list[Target] = Field(min_length=1, description="columns of the responses, in order")
+    targets: list[Target] | str = Field(
+        default=[], description="columns of the responses, in order; or a table of them"
+    )
 
     def bilateral(self) -> bool:
+        if isinstance(self.targets, str) or not self.targets:
+            return True
         sides = {(target.roi, target.hemisphere) for target in self.targets}
-        return self.voxelwise or len(sides) > len({roi for roi, _ in sides})
+        return len(sides) > len({roi for roi, _ in sides})
+
+    def roi_names(self) -> set[str] | None:
+        if self.rois or isinstance(self.targets, str) or not self.targets:
+            return super().roi_names()
+        return {target.roi for target in self.targets}
+
+    def targets_file(self) -> Files:
+        return {"targets": self.targets} if isinstance(self.targets, str) else {}
+
+    def targets_spec(self) -> dict[str, Any]:
+        """The targets without their published ceilings, on which no response depends."""
+        if isinstance(self.targets, str):
+            return {}
+        return {
+            "targets": [t.model_dump(exclude={"ceiling"}, exclude_none=True) for t in self.targets]
+        }
+
+    def published_ceilings(self) -> dict[str, float]:
+        """Published noise ceilings (r) by target, those of the dataset's YAML."""
+        listed = [] if isinstance(self.targets, str) else self.targets
+        return {target.target: target.ceiling for target in listed if target.ceiling is not None}
 
 
 class Sentences(_Recorded):
     """Sentences and one response to each."""
 
+    targets: list[Target] | str = Field(
+        min_length=1, description="columns of the responses; or a table of them"
+    )
     kind: Literal["sentences"]
     simulated: Literal[False] = False
     stimuli: str = Field(description="table of item, text and, with several runs, run")
@@ -120,16 +176,16 @@ class Sentences(_Recorded):
         return {"sentences": self.stimuli}
 
     def recording_files(self, subject: str) -> Files:
-        return {"responses": self.responses.format(subject=subject)}
+        return {"responses": self.responses.format(subject=subject), **self.targets_file()}
 
     def stimuli_spec(self) -> dict[str, Any]:
         return self.model_dump(mode="json", include={"kind", "columns"})
 
     def responses_spec(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", include={"kind", "columns", "targets"})
+        return {**self.model_dump(mode="json", include={"kind", "columns"}), **self.targets_spec()}
 
     def features_spec(self) -> dict[str, Any]:
-        return {"kind": self.kind, "poolings": ["last", "mean"], "dtype": "float32"}
+        return {"kind": self.kind, "poolings": ["last", "mean"]}
 
 
 class Story(_Recorded):
@@ -140,7 +196,14 @@ class Story(_Recorded):
     words: str = Field(description="table of onset, duration, word, or a TextGrid; {run}")
     text: str | None = Field(default=None, description="full text with punctuation; {run}")
     textgrid: TextGrid = TextGrid()
-    responses: str = Field(description="time x target: .csv, .tsv, .txt or .npy; {subject}, {run}")
+    responses: str = Field(
+        description="time x target: .csv, .tsv, .txt or .npy, or NIfTI; {subject}, {run}"
+    )
+    mask: str | None = Field(default=None, description="NIfTI: the brain")
+    atlas: str | None = Field(default=None, description="NIfTI: integer labels of regions")
+    regions: dict[Label, Labels | Spheres] = Field(
+        default={}, description="NIfTI: ROIs whose voxels are read; all of the mask without any"
+    )
     runs: list[Label] = Field(default=["1"], min_length=1)
     samples: int | list[int] = Field(description="of each run, before trimming")
     tr: float = Field(gt=0, description="seconds from one sample to the next")
@@ -155,8 +218,17 @@ class Story(_Recorded):
         texts = {"text": self.per_run(self.text)} if self.text else {}
         return {"words": self.per_run(self.words), **texts}
 
+    @model_validator(mode="after")
+    def _has_targets(self) -> "Story":
+        if bool(self.targets) == bool(self.mask):
+            raise ValueError("give `targets`, or a `mask` where the responses are NIfTI images")
+        return self
+
     def recording_files(self, subject: str) -> Files:
-        return {"responses": self.per_run(self.responses, subject)}
+        volumes = {"mask": self.mask, "atlas": self.atlas}
+        given: Files = {name: path for name, path in volumes.items() if path}
+        files: Files = {"responses": self.per_run(self.responses, subject)}
+        return {**files, **given, **self.targets_file()}
 
     def per_run(self, pattern: str, subject: str = "") -> list[str]:
         """Return the file of each run; one file that holds all runs is named once."""
@@ -168,12 +240,15 @@ class Story(_Recorded):
         return self.model_dump(mode="json", include=timing)
 
     def responses_spec(self) -> dict[str, Any]:
-        recording = {"kind", "runs", "samples", "tr", "trim", "detrend", "targets"}
-        return self.model_dump(mode="json", include=recording)
+        recording = {"kind", "runs", "samples", "tr", "trim", "detrend"}
+        spec = self.model_dump(mode="json", include=recording)
+        if self.mask:
+            return {**spec, "rois": self.model_dump(mode="json", include={"regions"})["regions"]}
+        return {**spec, **self.targets_spec()}
 
     def features_spec(self) -> dict[str, Any]:
         context = self.context.model_dump()
-        return {"kind": self.kind, "poolings": ["word"], "dtype": "float32", "context": context}
+        return {"kind": self.kind, "poolings": ["word"], "context": context}
 
 
 class Stimuli(Section):
@@ -256,6 +331,20 @@ class _Simulated(_Dataset):
     def recording_files(self, subject: str) -> Files:
         return {}
 
+    def roi_names(self) -> set[str] | None:
+        return {roi for rois in self.regions.values() for roi in rois}
+
+    @model_validator(mode="after")
+    def _regions_are_known(self) -> "_Simulated":
+        settings: dict[str, dict[str, Any]] = {"signal.gain": self.signal.gain}
+        if self.planted.learning:
+            settings["planted.learning.onset50"] = {**self.planted.learning.onset50}
+        for key, by_region in settings.items():
+            if set(by_region) != set(self.regions):
+                expected = ", ".join(sorted(self.regions))
+                raise ValueError(f"{key} names {', '.join(sorted(by_region))}; expected {expected}")
+        return self
+
     def planted_models(self) -> list[Model]:
         """The pseudo-models; only the one of `learning` has training steps."""
         learning = self.planted.learning
@@ -281,7 +370,7 @@ class SimulatedSentences(_Simulated):
         return {"kind": self.kind, "stimuli": stimuli, "regions": regions}
 
     def features_spec(self) -> dict[str, Any]:
-        return {"kind": self.kind, "poolings": ["last", "mean"], "dtype": "float32"}
+        return {"kind": self.kind, "poolings": ["last", "mean"]}
 
 
 class SimulatedStory(_Simulated):
@@ -296,7 +385,7 @@ class SimulatedStory(_Simulated):
 
     def features_spec(self) -> dict[str, Any]:
         context = self.context.model_dump()
-        return {"kind": self.kind, "poolings": ["word"], "dtype": "float32", "context": context}
+        return {"kind": self.kind, "poolings": ["word"], "context": context}
 
 
 Dataset = Sentences | Story | SimulatedSentences | SimulatedStory
@@ -317,12 +406,13 @@ def load_dataset(name: str, folder: Path) -> Dataset:
     """
     path = folder / "datasets" / f"{name}.yaml"
     content = read_yaml(path)
-    kind = (content.get("kind"), bool(content.get("simulated", False)))
+    kind = (str(content.get("kind")), bool(content.get("simulated", False)))
     if kind not in KINDS:
         raise InputError(f"{path}: `kind` is {kind[0]!r}; expected sentences or story")
-    for key in ("stimuli", "words", "text", "responses"):
+    for key in ("stimuli", "words", "text", "responses", "mask", "atlas", "targets"):
         if isinstance(content.get(key), str):
             content[key] = expand(content[key], f"{path}: {key}")
+            check_places(content[key], f"{path}: {key}")
     dataset = check(KINDS[kind], content, str(path))
     named = [dataset.stimulus_files(), *map(dataset.recording_files, dataset.subjects)]
     for file in (file for files in named for entry in files.values() for file in listed(entry)):
@@ -333,3 +423,13 @@ def load_dataset(name: str, folder: Path) -> Dataset:
 
 def listed(entry: str | list[str]) -> list[str]:
     return [entry] if isinstance(entry, str) else entry
+
+
+def check_places(pattern: str, where: str) -> None:
+    """Refuse a path with a place other than {run} and {subject}."""
+    try:
+        pattern.format(run="1", subject="01")
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(
+            f"{where}: {pattern}: unknown place {error}; known: {{run}}, {{subject}}"
+        ) from None

@@ -44,7 +44,7 @@ def benchmark(output: str) -> str:
 # No slash; "_" and "." occur in the names of published models (stablelm-2-1_6b, opt-1.3b).
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LABEL = r"[A-Za-z0-9]+"
-LAYERS = r"\d{2}(-\d{2})?"
+LAYERS = r"\d{2,3}(-\d{2,3})?"
 CHECKPOINT_NAME = r"main|step\d+|seed\d+|untrained-seed\d+"
 
 CONSTRAINTS = {
@@ -67,4 +67,8 @@ def layer_blocks(n_layers: int, layers_per_job: int | None = None) -> list[str]:
     """Name the blocks of layers 0 (embeddings) to `n_layers` that are fitted by one job each."""
     step = layers_per_job or n_layers + 1
     starts = range(0, n_layers + 1, step)
-    return [f"{start:02d}-{min(start + step - 1, n_layers):02d}" for start in starts]
+    ends = [min(start + step - 1, n_layers) for start in starts]
+    return [
+        f"{start:02d}" if start == end else f"{start:02d}-{end:02d}"
+        for start, end in zip(starts, ends, strict=True)
+    ]

@@ -110,11 +110,19 @@ class Plan:
         """Return the registry entry of a model, or the entry of a pseudo-model."""
         if name in self.models:
             return self.models[name]
-        for dataset in self.datasets.values():
-            for planted in dataset.planted_models():
-                if planted.name == name:
-                    return planted
-        return registry.pseudo_model(name)
+        planted = (model for found in self.datasets.values() for model in found.planted_models())
+        return next((model for model in planted if model.name == name), registry.pseudo_model(name))
+
+    def final(self, name: str) -> str:
+        """Return the last checkpoint of a model that the study asks for."""
+        listed = [run.checkpoint for run in self.runs if run.model == name]
+        trained = [checkpoint for checkpoint in listed if not registry.UNTRAINED.match(checkpoint)]
+        steps = {
+            int(checkpoint.removeprefix("step")): checkpoint
+            for checkpoint in trained
+            if registry.STEP.match(checkpoint)
+        }
+        return steps[max(steps)] if steps else self.model(name).final
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -186,7 +194,7 @@ class Plan:
     def is_final(self, run: Run) -> bool:
         """Tell whether a run is the last checkpoint of a model that has a size."""
         model = self.model(run.model)
-        return model.n_params is not None and run.checkpoint == model.final
+        return model.n_params is not None and run.checkpoint == self.final(run.model)
 
     def pages(self) -> list[str]:
         """A page for every table that the study's data can fill, and one on configuration."""
@@ -206,7 +214,7 @@ class Plan:
             files.append(paths.ITEMS.format(dataset=name))
             files += self.response_files(name)
             files.append(paths.CEILING.format(dataset=name))
-        return files
+        return [*files, *self.all_fits()]
 
     def truth_files(self) -> list[str]:
         return [paths.TRUTH.format(dataset=name) for name in self.simulated_datasets()]
@@ -216,11 +224,14 @@ class Plan:
         suites = {self.model(run.model).suite for run in self.runs} - {None}
         return [
             *(paths.SUITE.format(suite=suite) for suite in sorted(map(str, suites))),
+            *(paths.WORDS.format(dataset=dataset) for dataset in self.datasets),
+            *self.truth_files(),
             *self.quality_files(),
             *self.checkpoint_files(),
             *self.all_features(),
-            *self.all_fits(),
             *self.all_scores(),
+            *self.all_scores(paths.DRAWS),
+            *(self.table(name) for name in TABLES if name != "provenance"),
         ]
 
     def outputs(self) -> set[str]:
@@ -228,9 +239,6 @@ class Plan:
         tables = self.tables()
         return {
             *self.signed_files(),
-            *(paths.WORDS.format(dataset=dataset) for dataset in self.datasets),
-            *self.truth_files(),
-            *self.all_scores(paths.DRAWS),
             *tables,
             *(str(Path(table).with_suffix(".csv")) for table in tables),
             *self.figures(),
@@ -252,13 +260,23 @@ class Plan:
         """Datasets whose mean response is computed here, not given."""
         return [name for name, dataset in self.datasets.items() if len(dataset.subjects) > 1]
 
-    def suite_text(self, suite: str) -> str:
-        """The text that a suite is trained on: `pydoc` or a folder that exists."""
+    def suite_texts(self, suite: str) -> list[str]:
+        """The text files that a suite is trained on; none where its text is `pydoc`."""
         where = f"config/suites.yaml: {suite}.text"
         text = config.expand(self.suites[suite].text, where)
-        if text != "pydoc" and not Path(text).is_dir():
-            raise InputError(f"{where}: {text}: no such folder")
-        return text
+        files = sorted(str(path) for path in Path(text).glob("*.txt"))
+        if text != "pydoc" and not files:
+            raise InputError(f"{where}: {text}: no such folder, or no .txt file in it")
+        return files
+
+    def check_asked(self, dataset: str, fit: str, roi: str) -> None:
+        """Refuse a path that names an unknown dataset, fit or ROI, before any job."""
+        where = f"study {self.name}"
+        found = pick(dataset, self.datasets, "dataset", where)
+        pick(fit, self.fits, "fit", where)
+        known = found.roi_names()
+        if roi != "all" and known is not None:
+            pick(roi, dict.fromkeys(known), "ROI", f"dataset {dataset}")
 
     def simulated(self, dataset: str) -> SimulatedSentences | SimulatedStory:
         found = self.datasets[dataset]
@@ -339,15 +357,16 @@ class Plan:
 
     def fetch_spec(self, model: str, checkpoint: str) -> dict[str, Any]:
         entry = self.model(model)
-        step = registry.STEP.fullmatch(checkpoint)
         untrained = registry.UNTRAINED.fullmatch(checkpoint)
+        step = registry.STEP.fullmatch(checkpoint)
+        folder = entry.folder.replace("{step}", step[1]) if entry.folder and step else entry.folder
         spec = {
             "source": entry.source,
             "repo": entry.repo,
-            "folder": entry.folder,
+            "folder": folder,
             "package": entry.package,
             "subfolder": entry.subfolder,
-            "revision": entry.revision.format(step=step[1]) if step else "main",
+            "revision": entry.revision_of(checkpoint) or "main",
             "seed": int(untrained[1]) if untrained else None,
             "task": entry.task,
             "weights": entry.weights,
@@ -364,11 +383,15 @@ class Plan:
     def responses_spec(self, dataset: str, subject: str) -> dict[str, Any]:
         return {"dataset": dataset, **self.datasets[dataset].responses_spec()}
 
-    def ceiling_spec(self, dataset: str) -> dict[str, Any]:
+    def average_spec(self, dataset: str) -> dict[str, Any]:
         return {"dataset": dataset}
 
-    def features_spec(self, dataset: str) -> dict[str, Any]:
-        return {"dataset": dataset, **self.datasets[dataset].features_spec()}
+    def ceiling_spec(self, dataset: str) -> dict[str, Any]:
+        return {"dataset": dataset, "published": self.datasets[dataset].published_ceilings()}
+
+    def features_spec(self, dataset: str, model: str) -> dict[str, Any]:
+        spec = {"dataset": dataset, "dtype": self.model(model).dtype}
+        return {**spec, **self.datasets[dataset].features_spec()}
 
     def baseline_spec(self, dataset: str, model: str, checkpoint: str) -> dict[str, Any]:
         spec: dict[str, Any] = {"dataset": dataset, "kind": self.datasets[dataset].kind}
@@ -394,20 +417,17 @@ class Plan:
         }
 
     def scores_spec(self) -> dict[str, Any]:
-        """Say what the master table holds about each run beside its scores."""
-        runs = {run for dataset in self.study.datasets for run in self.runs_on(dataset)}
+        """Say what the master table holds about each model beside its scores."""
+        names = {run.model for dataset in self.datasets for run in self.runs_on(dataset)}
         return {
-            "models": {
-                f"{run.model}/{run.checkpoint}": self.model(run.model).describe(run.checkpoint)
-                for run in sorted(runs)
-            }
+            "models": {name: self.model(name).describe(self.final(name)) for name in sorted(names)}
         }
 
     def contrasts_spec(self) -> dict[str, Any]:
         """Pair each network's last checkpoint with its untrained twin and with every baseline."""
         pairs = []
         for run in self.runs:
-            if run.checkpoint == self.model(run.model).final:
+            if run.checkpoint == self.final(run.model):
                 twins = [other for other in self.runs if other == (run.model, "untrained-seed1")]
                 pairs += [[list(run), list(other)] for other in (*twins, *self.baselines)]
         return {"pairs": pairs}
@@ -443,8 +463,31 @@ def load_plan(settings: dict[str, Any], folder: Path = Path("config")) -> Plan:
             kind = plan.datasets[dataset].kind
             known = ", ".join(fit for fit in fits if fits[fit].kind == kind)
             raise InputError(f"{where}: no fit for dataset {dataset} ({kind}); add one of {known}")
-    assert plan.runs
+    check_plan(plan)
     return plan
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse what each file alone cannot know to be wrong."""
+    where = f"study {plan.name}"
+    for key, names in (("datasets", plan.study.datasets), ("fits", plan.study.fits)):
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"{where}: {key}: `{twice[0]}` stands twice; keep one")
+    for fit in plan.study.fits:
+        if not any(fit in plan.fits_of(dataset) for dataset in plan.study.datasets):
+            kind = plan.fits[fit].kind
+            raise InputError(f"{where}: fit {fit} is for {kind}, and no dataset is; leave it out")
+    assert plan.runs  # resolving the checkpoints refuses unknown ones
+    planted: dict[str, Model] = {}
+    for name in plan.simulated_datasets():
+        states = plan.simulated(name).signal.states.model
+        pick(states, plan.models, "model", f"dataset {name}: signal.states.model")
+        for model in plan.datasets[name].planted_models():
+            if planted.setdefault(model.name, model) != model:
+                raise InputError(
+                    f"dataset {name}: {model.name} has other layers or steps than in another "
+                    "dataset of the study; make them the same"
+                )
 
 
 def dumps(spec: dict[str, Any]) -> str:

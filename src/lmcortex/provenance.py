@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parent
 STAGE_VERSIONS = PACKAGE.parents[1] / "workflow" / "stage_versions.json"
-# How a command fails or signs its output does not change its results, so it is no reason to re-run.
-UNCOUNTED = {"cli", "errors", "provenance"}
+# How a command fails or signs its output, and what files are called, does not change its results,
+# so it is no reason to run it again.
+UNCOUNTED = {"cli", "errors", "paths", "provenance", "storage"}
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "himalaya", "nilearn")
 
 
@@ -44,6 +45,12 @@ def record(stage: str, spec: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
         "threads": int(os.environ.get("OMP_NUM_THREADS", "1")),
         **facts,
     }
+
+
+def data_hash(files: Iterable[str | Path]) -> str:
+    """Digest the content of a dataset's files, as its version."""
+    digests = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def installed(library: str) -> str | None:
@@ -87,10 +94,10 @@ def imported_files(script: Path) -> set[Path]:
     waiting = [script]
     while waiting:
         path = waiting.pop()
-        if path not in found:
+        if path not in found and (path.parent != PACKAGE or path.stem not in UNCOUNTED):
             found.add(path)
             waiting += package_imports(ast.parse(path.read_text("utf-8")))
-    return {path for path in found if path.parent != PACKAGE or path.stem not in UNCOUNTED}
+    return found
 
 
 def package_imports(tree: ast.AST) -> Iterable[Path]:
@@ -144,11 +151,12 @@ def provenance_table(files: Iterable[str]) -> "pd.DataFrame":
     -------
     Columns: path, stage, spec (JSON), code, git_commit, one column per library, threads, wall_s
     (seconds) and peak_mb (MiB, resident) as measured by Snakemake, and the facts that the stage
-    noted: commit, fingerprint, tokenizer_hash, text_hash, device, dtype, tf32.
+    noted: commit, fingerprint, tokenizer_hash, text_hash, data_hash, device, dtype, tf32.
     """
     import pandas as pd
 
-    facts = ["commit", "fingerprint", "tokenizer_hash", "text_hash", "device", "dtype", "tf32"]
+    facts = ["commit", "fingerprint", "tokenizer_hash", "text_hash", "data_hash"]
+    facts += ["device", "dtype", "tf32"]
     rows = []
     for path in files:
         made = storage.read_provenance(path)

@@ -14,9 +14,9 @@ def quality_table(files: Iterable[str], excluded: Mapping[str, Mapping[str, str]
 
     Parameters
     ----------
-    files : outputs of prepare_stimuli, prepare_responses and estimate_ceiling. Each holds its
-        facts in its provenance: ``quality``, a list of ``measure`` and ``value`` with, where they
-        apply, ``subject``, ``target``, ``roi``, ``hemisphere`` and ``detail``.
+    files : outputs of the stages that look at data: stimuli, responses, ceilings, fits. Each holds
+        its facts in its provenance: ``quality``, a list of ``measure`` and ``value`` with, where
+        they apply, ``subject``, ``target``, ``roi``, ``hemisphere`` and ``detail``.
     excluded : for each dataset, the subjects that are left out, and why.
 
     Returns

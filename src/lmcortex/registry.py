@@ -27,7 +27,9 @@ class Model(Section):
     family: str
     role: Role = "trained"
     repo: str | None = Field(default=None, description="Hugging Face id")
-    folder: str | None = Field(default=None, description="local folder in Hugging Face layout")
+    folder: str | None = Field(
+        default=None, description="local folder in Hugging Face layout; may hold {step}"
+    )
     package: str | None = Field(default=None, description="Python package that carries the weights")
     subfolder: str | None = Field(default=None, description="folder inside the package")
     suite: str | None = Field(
@@ -43,6 +45,9 @@ class Model(Section):
     tokens_per_step: int | None = None
     bad_checkpoints: tuple[str, ...] = Field(default=(), description="known to hold wrong weights")
     weights: Literal["safetensors", "bin"] = "safetensors"
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="precision of the forward pass"
+    )
     citation: str = Field(default="", description="paper of the model or its family")
     perplexity: float | None = Field(default=None, description="published, on WikiText-2")
     benchmark: float | None = Field(
@@ -54,6 +59,9 @@ class Model(Section):
         sources = [self.repo, self.folder, self.package, self.suite]
         if self.role == "trained" and sum(source is not None for source in sources) != 1:
             raise ValueError("give one of repo, folder, package or suite")
+        stepped = self.suite or "{step}" in f"{self.revision} {self.folder}"
+        if self.role == "trained" and self.steps and not stepped:
+            raise ValueError("models with steps need {step} in their revision or folder")
         return self
 
     @property
@@ -93,25 +101,15 @@ class Model(Section):
             )
         return name
 
-    def describe(self, checkpoint: str) -> dict[str, Any]:
-        """Say what the tables hold about a checkpoint."""
+    def describe(self, final: str) -> dict[str, Any]:
+        """Say what the tables hold of a model whose last checkpoint in a study is `final`."""
+        about = {"role", "family", "n_params", "tokens_per_step", "perplexity", "benchmark"}
+        return {**self.model_dump(mode="json", include=about, exclude_none=True), "final": final}
+
+    def revision_of(self, checkpoint: str) -> str:
+        """Return the revision that holds a checkpoint's weights."""
         step = STEP.fullmatch(checkpoint)
-        untrained = UNTRAINED.fullmatch(checkpoint)
-        number = int(step[1]) if step else None
-        tokens_seen = None
-        if number is not None and self.tokens_per_step is not None:
-            tokens_seen = number * self.tokens_per_step
-        return {
-            "role": "untrained" if untrained else self.role,
-            "family": self.family,
-            "n_params": self.n_params,
-            "step": number,
-            "tokens_seen": tokens_seen,
-            "n_layers": self.n_layers,
-            "final": checkpoint == self.final,
-            "perplexity": self.perplexity,
-            "benchmark": self.benchmark,
-        }
+        return self.revision.format(step=step[1]) if step else self.revision.partition("{")[0]
 
 
 def log_spaced(steps: tuple[int, ...], n: int, where: str) -> list[int]:
@@ -144,10 +142,6 @@ def pseudo_model(name: str, n_layers: int = 0, steps: tuple[int, ...] = ()) -> M
         )
     assert name in BASELINES, name
     return Model(name=name, family="baseline", role="baseline", n_layers=0, width=1)
-
-
-def is_pseudo(model: str) -> bool:
-    return model in BASELINES or bool(PLANTED.fullmatch(model))
 
 
 PSEUDO_NAME = "|".join((*BASELINES, r"planted-\d+"))
@@ -194,6 +188,8 @@ def load_models(folder: Path) -> dict[str, Model]:
     path = folder / "models.yaml"
     models: dict[str, Model] = {}
     for family, content in read_yaml(path).items():
+        if not isinstance(content, dict) or not isinstance(content.get("models"), dict):
+            raise InputError(f"{path}: {family}: a family needs `models:` with an entry for each")
         shared = {key: value for key, value in content.items() if key != "models"}
         for name, entry in content["models"].items():
             merged = {"family": family, **shared, **(entry or {}), "name": name}

@@ -15,7 +15,7 @@ from lmcortex.tabular import numbers, read_series, read_table, repeated, require
 
 AVERAGE = "average"  # label of the mean over subjects
 TARGET_COLUMNS = ("target", "roi", "hemisphere", "x", "y", "z", "ceiling")
-HEMISPHERES = ("L", "R", "both")
+HEMISPHERES = ("L", "R")
 
 
 # --- targets and the container --------------------------------------------------------------------

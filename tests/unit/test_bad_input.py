@@ -87,7 +87,7 @@ def test_a_file_that_is_not_there(refusal):
 
 def test_a_misspelt_column_names_the_nearest(refusal, write):
     message = refuse_sentences(refusal, write, "item,txet\na,One fish.\n")
-    assert "stimuli.csv: no column `text`; did you mean txet?" in message
+    assert "stimuli.csv: no column `text`; did you mean txet or item?" in message
 
 
 def test_a_column_that_the_dataset_names_and_the_file_lacks(refusal, write):
@@ -229,7 +229,7 @@ def test_a_run_of_one_sentence(refusal, write, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ("IFG,IFG,left\n", "line 2, column `hemisphere`: expected one of L, R, both, found `left`"),
+        ("IFG,IFG,left\n", "line 2, column `hemisphere`: expected one of L, R, found `left`"),
         ("IFG,IFG,L\nIFG,ATL,L\n", "target `IFG` stands twice"),
     ],
 )

@@ -109,7 +109,7 @@ def test_specs_hold_no_path_of_the_machine_and_no_checkpoint_list(
     specs = [
         plan.stimuli_spec("alice"),
         plan.responses_spec("alice", "18"),
-        plan.features_spec("alice"),
+        plan.features_spec("alice", "books-l"),
         plan.fit_spec("alice", "story-5", "books-l", "step64"),
     ]
     assert not re.search(rf"{data_dir}|step256|device|threads", str(specs))

@@ -69,11 +69,19 @@ def test_a_suite_model_knows_its_size_without_being_trained(
     models: dict[str, registry.Model],
 ) -> None:
     assert 3_000_000 < (models["books-l"].n_params or 0) < 5_000_000
-    assert models["books-l"].describe("step1000")["tokens_seen"] == 1000 * 16 * 96
+    assert models["books-l"].tokens_per_step == 16 * 96
 
 
-def test_an_untrained_twin_is_described_as_such(models: dict[str, registry.Model]) -> None:
-    assert models["gpt2"].describe("untrained-seed1")["role"] == "untrained"
+def test_a_pinned_revision_is_the_one_that_is_fetched() -> None:
+    pinned = registry.Model(
+        name="mine", family="mine", repo="a/b", n_layers=2, width=8, revision="v1.0"
+    )
+    assert pinned.revision_of("main") == "v1.0"
+
+
+def test_steps_that_all_name_the_same_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"need \{step\}"):
+        registry.Model(name="mine", family="mine", folder="here", n_layers=2, width=8, steps=(1, 2))
 
 
 def test_every_model_name_may_be_a_wildcard(models: dict[str, registry.Model]) -> None:
@@ -82,4 +90,4 @@ def test_every_model_name_may_be_a_wildcard(models: dict[str, registry.Model]) -
     from lmcortex import paths
 
     assert all(re.fullmatch(paths.CONSTRAINTS["model"], name) for name in models)
-    assert not any(registry.is_pseudo(name) for name in models)
+    assert not any(re.fullmatch(registry.PSEUDO_NAME, name) for name in models)

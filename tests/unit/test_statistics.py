@@ -83,8 +83,8 @@ def test_q_is_corrected_within_each_kind_of_subject_over_nested_rows():
     people = [0.001, 0.02, 0.04]
     rows = [cell("a", f"0{i}", p) for i, p in enumerate(people)]
     rows += [cell("a", "group", 0.01), cell("a", "average", 0.03), cell("a", "00", np.nan, 3)]
-    about = {"role": "trained", "n_params": 10, "final": True}
-    found = statistics.collect_scores([pd.DataFrame(rows)], {"models": {"a/main": about}})
+    about = {"role": "trained", "n_params": 10, "final": "main"}
+    found = statistics.collect_scores([pd.DataFrame(rows)], {"models": {"a": about}})
     nested = found[found["layer"] == -1].set_index("subject")["q"]
     assert nested.loc[["00", "01", "02"]].to_numpy() == pytest.approx(benjamini_hochberg(people))
     assert (nested["group"], nested["average"]) == (0.01, 0.03)
@@ -93,7 +93,7 @@ def test_q_is_corrected_within_each_kind_of_subject_over_nested_rows():
 
 
 def test_a_cell_that_the_spec_does_not_know_is_refused():
-    with pytest.raises(InputError, match="no entry a/main"):
+    with pytest.raises(InputError, match="no entry a,"):
         statistics.collect_scores([pd.DataFrame([cell("a", "01", 0.1)])], {"models": {}})
 
 
@@ -101,6 +101,21 @@ def test_draws_of_single_subjects_are_left_out():
     rows = [{**cell("a", s, 0), "draws": [0.0]} for s in ("01", "group", "average")]
     found = statistics.collect_draws([pd.DataFrame(rows)])
     assert found["subject"].tolist() == ["average", "group"]
+
+
+def test_the_only_subject_of_a_dataset_speaks_for_it():
+    rows = [{**cell("a", "01", 0), "draws": [0.0]}]
+    assert statistics.collect_draws([pd.DataFrame(rows)])["subject"].tolist() == ["01"]
+
+
+def test_a_checkpoint_is_described_by_its_name():
+    rows = [{**cell("a", "01", 0.1), "checkpoint": name} for name in ("step8", "untrained-seed1")]
+    about = {"role": "trained", "tokens_per_step": 1000, "final": "step8"}
+    found = statistics.collect_scores([pd.DataFrame(rows)], {"models": {"a": about}})
+    found = found.set_index("checkpoint")
+    assert found["tokens_seen"]["step8"] == 8000
+    assert found["final"].to_dict() == {"step8": True, "untrained-seed1": False}
+    assert found["role"].to_dict() == {"step8": "trained", "untrained-seed1": "untrained"}
 
 
 # --- scaling --------------------------------------------------------------------------------------
@@ -306,10 +321,9 @@ def test_three_steps_are_no_trajectory(rng):
     assert statistics.track_training(*study.tables()).empty
 
 
-def test_a_study_of_one_subject_has_empty_tables_with_their_columns(rng):
+def test_a_study_of_one_model_on_one_side_has_empty_tables_with_their_columns(rng):
     study = Study(rng)
-    for side in "LR":
-        study.add("a", "main", 0.1, subject="01", side=side)
+    study.add("a", "main", 0.1, subject="01", side="L")
     scores, draws = study.tables()
     for make in (statistics.fit_scaling, statistics.fit_lateralization, statistics.track_training):
         table = make(scores, draws)

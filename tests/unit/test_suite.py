@@ -126,11 +126,11 @@ def test_tokenizer_adds_no_special_token_and_gives_offsets(trained):
     assert encoded["offset_mapping"][-1][1] == len(text)
 
 
-def test_parameters_in_closed_form_equal_those_of_a_loaded_base_model(trained):
-    from transformers import AutoModel
+def test_parameters_in_closed_form_equal_those_of_a_loaded_model(trained):
+    from transformers import AutoModelForCausalLM
 
     manifest, folder = trained
-    model = AutoModel.from_pretrained(folder / "tiny" / "step0")
+    model = AutoModelForCausalLM.from_pretrained(folder / "tiny" / "step0")
     count = sum(parameter.numel() for parameter in model.parameters())
     assert suite.n_params(n_layers=2, width=16, vocabulary=400) == count
     assert manifest["models"]["tiny"]["n_params"] == count

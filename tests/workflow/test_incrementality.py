@@ -30,13 +30,12 @@ VOXELS = """
 title: Voxels
 kind: story
 words: data/words.tsv
-responses: data/sub-{subject}.npy
+responses: data/sub-{subject}.nii
+mask: data/mask.nii
 subjects: ["01", "02"]
 samples: 100
 tr: 2
 voxelwise: true
-targets:
-  - {target: v1, roi: brain, hemisphere: L}
 rois:
   IFG: {center: [-50, 18, 20]}
 """
@@ -50,9 +49,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     space = new_workspace(tmp_path_factory.mktemp("finished"), stand_ins=True)
     data = space.path("data")
     data.mkdir()
-    for name in ("stimuli.csv", "responses.csv", "words.tsv", "sub-01.npy", "sub-02.npy"):
+    for name in (
+        "stimuli.csv",
+        "responses.csv",
+        "words.tsv",
+        "sub-01.nii",
+        "sub-02.nii",
+        "mask.nii",
+    ):
         (data / name).write_text(f"{name}\n")
-    (data / "sub-03.npy").write_text("a third subject\n")
+    (data / "sub-03.nii").write_text("a third subject\n")
     space.path("config/studies/mine.yaml").write_text(STUDY)
     space.path("config/datasets/sentences.yaml").write_text(SENTENCES)
     space.path("config/datasets/voxels.yaml").write_text(VOXELS)
@@ -136,7 +142,7 @@ def test_the_number_of_permutations_fits_nothing(space: Workspace) -> None:
 
 
 def test_an_edited_response_runs_its_dependents_alone(space: Workspace) -> None:
-    space.path("data/sub-01.npy").write_text("another value\n")
+    space.path("data/sub-01.nii").write_text("another value\n")
     jobs = cells(space.planned())
     assert "extract_features" not in jobs and "prepare_stimuli" not in jobs
     assert jobs["prepare_responses"] == 1

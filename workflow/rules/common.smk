@@ -95,8 +95,13 @@ def suite_manifest(wildcards):
     return {"suite": paths.SUITE.format(suite=suite)} if suite else {}
 
 
-def suite_text(wildcards):
-    return PLAN.suite_text(wildcards.suite)
+def suite_texts(wildcards):
+    return PLAN.suite_texts(wildcards.suite)
+
+
+def suite_text(wildcards, input):
+    """Return the folder of a suite's text files, or `pydoc`, which needs none."""
+    return str(Path(input[0]).parent) if input else "pydoc"
 
 
 def planted_states(wildcards):
@@ -109,6 +114,10 @@ def planted_truth(wildcards):
 
 
 def cell_fits(wildcards):
+    try:
+        PLAN.check_asked(wildcards.dataset, wildcards.fit, wildcards.roi)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
     cell = (wildcards.dataset, wildcards.fit, wildcards.model, wildcards.checkpoint)
     return PLAN.fit_files(Cell(*cell))
 

@@ -15,6 +15,7 @@ rule fit_encoding:
         paths.log(paths.FIT),
     benchmark:
         paths.benchmark(paths.FIT)
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=minutes(60),
@@ -40,6 +41,7 @@ rule score_roi:
         paths.log(paths.SCORES),
     benchmark:
         paths.benchmark(paths.SCORES)
+    threads: 1
     resources:
         mem_mb=memory(3000),
         runtime=minutes(30),

@@ -13,6 +13,7 @@ rule extract_features:
         paths.log(paths.FEATURES),
     benchmark:
         paths.benchmark(paths.FEATURES)
+    threads: 1
     resources:
         mem_mb=memory(3000, weights=1.5),
         runtime=minutes(60),

@@ -13,8 +13,9 @@ rule fetch_checkpoint:
         paths.log(paths.CHECKPOINT),
     benchmark:
         paths.benchmark(paths.CHECKPOINT)
+    threads: 1
     resources:
-        mem_mb=memory(1000),
+        mem_mb=memory(2000),
         runtime=minutes(240),
     params:
         spec=spec_of(PLAN.fetch_spec),
@@ -27,6 +28,8 @@ rule fetch_checkpoint:
 
 
 rule train_suite:
+    input:
+        suite_texts,
     output:
         paths.SUITE,
     log:

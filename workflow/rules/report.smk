@@ -29,6 +29,7 @@ rule plot_overview:
         paths.log(fit_figure("overview")),
     benchmark:
         paths.benchmark(fit_figure("overview"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -56,6 +57,7 @@ rule plot_layers:
         paths.log(fit_figure("layers")),
     benchmark:
         paths.benchmark(fit_figure("layers"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -87,6 +89,7 @@ rule plot_heatmap:
         paths.log(fit_figure("heatmap-{model}")),
     benchmark:
         paths.benchmark(fit_figure("heatmap-{model}"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -115,6 +118,7 @@ rule plot_training:
         paths.log(fit_figure("training")),
     benchmark:
         paths.benchmark(fit_figure("training"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -143,6 +147,7 @@ rule plot_scaling:
         paths.log(fit_figure("scaling")),
     benchmark:
         paths.benchmark(fit_figure("scaling"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -171,6 +176,7 @@ rule plot_lateralization:
         paths.log(fit_figure("lateralization")),
     benchmark:
         paths.benchmark(fit_figure("lateralization"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -197,6 +203,7 @@ rule plot_quality:
         paths.log(dataset_figure("quality")),
     benchmark:
         paths.benchmark(dataset_figure("quality"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -222,6 +229,7 @@ rule plot_recovery:
         paths.log(dataset_figure("recovery")),
     benchmark:
         paths.benchmark(dataset_figure("recovery"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -250,6 +258,7 @@ rule write_table_page:
         paths.log(page("{page}")),
     benchmark:
         paths.benchmark(page("{page}"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -277,6 +286,7 @@ rule write_software_page:
         paths.log(page("software")),
     benchmark:
         paths.benchmark(page("software"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),

@@ -12,6 +12,7 @@ rule prepare_responses:
         paths.log(paths.RESPONSES),
     benchmark:
         paths.benchmark(paths.RESPONSES)
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=minutes(30),
@@ -66,9 +67,11 @@ rule average_responses:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
+        spec=spec_of(PLAN.average_spec),
         code=code_of("average_responses"),
     shell:
-        "python workflow/scripts/average_responses.py --responses {input:q} --output {output} 2> {log}"
+        "python workflow/scripts/average_responses.py --responses {input:q} --spec {params.spec:q}"
+        " --output {output} 2> {log}"
 
 
 rule estimate_ceiling:
@@ -80,6 +83,7 @@ rule estimate_ceiling:
         paths.log(paths.CEILING),
     benchmark:
         paths.benchmark(paths.CEILING)
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=minutes(30),

@@ -12,6 +12,7 @@ rule prepare_stimuli:
         paths.log(paths.ITEMS),
     benchmark:
         paths.benchmark(paths.ITEMS)
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),

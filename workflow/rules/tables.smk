@@ -21,6 +21,7 @@ rule collect_scores:
         paths.log(table("scores")),
     benchmark:
         paths.benchmark(table("scores"))
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=minutes(30),
@@ -42,6 +43,7 @@ rule fit_scaling:
         paths.log(table("scaling")),
     benchmark:
         paths.benchmark(table("scaling"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -62,6 +64,7 @@ rule fit_lateralization:
         paths.log(table("lateralization")),
     benchmark:
         paths.benchmark(table("lateralization"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -82,6 +85,7 @@ rule contrast_models:
         paths.log(table("model_contrasts")),
     benchmark:
         paths.benchmark(table("model_contrasts"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -103,6 +107,7 @@ rule track_training:
         paths.log(table("training")),
     benchmark:
         paths.benchmark(table("training"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -122,6 +127,7 @@ rule collect_quality:
         paths.log(table("quality")),
     benchmark:
         paths.benchmark(table("quality"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -144,6 +150,7 @@ rule recover_truth:
         paths.log(table("truth_recovery")),
     benchmark:
         paths.benchmark(table("truth_recovery"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
@@ -164,6 +171,7 @@ rule collect_provenance:
         paths.log(table("provenance")),
     benchmark:
         paths.benchmark(table("provenance"))
+    threads: 1
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),

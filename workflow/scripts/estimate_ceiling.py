@@ -10,7 +10,7 @@ def main() -> None:
     args = parser.parse_args()
 
     subjects = [storage.read_dataset(path) for path in args.responses]
-    table, quality = ceilings.estimate(subjects)
+    table, quality = ceilings.estimate(subjects, args.spec.get("published"))
     facts = {"dataset": subjects[0].attrs["dataset"], "quality": quality}
     storage.write_table(
         table, args.output, provenance.record("estimate_ceiling", args.spec, **facts)

@@ -14,7 +14,8 @@ def main() -> None:
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
     description = fetch_checkpoint(args.model, args.checkpoint, args.spec, args.suite)
-    made = provenance.record("fetch_checkpoint", args.spec, fingerprint=description["fingerprint"])
+    facts = {name: description[name] for name in ("commit", "fingerprint", "tokenizer_hash")}
+    made = provenance.record("fetch_checkpoint", args.spec, **facts)
     storage.write_json({**description, "provenance": made}, args.output)
 
 

@@ -28,6 +28,7 @@ def main() -> None:
             args.spec,
         )
     facts = {"device": device, "dtype": "float64", "tf32": False}
+    facts["quality"] = encoding.dropped_columns(result)
     record = provenance.record("fit_encoding", args.spec, **facts)
     storage.write_dataset(result, args.output, record)
 

@@ -17,7 +17,8 @@ def main() -> None:
     files = responses.Files(args.responses, args.targets, args.mask, args.atlas)
     items = storage.read_table(args.items)
     prepared, quality = responses.prepare(files, items, args.spec, subject=args.subject)
-    facts = {"dataset": args.spec["dataset"], "subject": args.subject, "quality": quality}
+    facts = {"subject": args.subject, "quality": quality}
+    facts["data_hash"] = provenance.data_hash(args.responses)
     record = provenance.record("prepare_responses", args.spec, **facts)
     storage.write_dataset(prepared, args.output, record)
 

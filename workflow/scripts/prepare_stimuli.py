@@ -17,7 +17,8 @@ def main() -> None:
         stimulus = stimuli.prepare_sentences(args.sentences, args.spec)
     else:
         stimulus = stimuli.prepare_story(args.words, args.text, args.spec)
-    facts = {"dataset": args.spec["dataset"], "quality": stimulus.quality}
+    sources = [args.sentences] if args.sentences else [*args.words, *args.text]
+    facts = {"quality": stimulus.quality, "data_hash": provenance.data_hash(sources)}
     record = provenance.record("prepare_stimuli", args.spec, **facts)
     storage.write_table(stimulus.items, args.output_items, record)
     storage.write_table(stimulus.words, args.output_words, record)

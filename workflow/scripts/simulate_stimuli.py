@@ -4,6 +4,7 @@ import json
 
 from lmcortex import cli, provenance, storage
 from lmcortex.simulation import planted, text
+from lmcortex.stimuli import fact
 
 
 def main() -> None:
@@ -23,7 +24,8 @@ def main() -> None:
         settings["latents"],
         settings["seed"],
     )
-    record = provenance.record("simulate_stimuli", args.spec, simulated=True)
+    quality = [fact("items", len(items)), fact("words", len(words))]
+    record = provenance.record("simulate_stimuli", args.spec, simulated=True, quality=quality)
     storage.write_table(items, args.items, record)
     storage.write_table(words, args.words, record)
     rows = "words" if kind == "story" else "items"

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["Features", "fit_encoding", "read_features", "stack_responses", "use_device"]
+__all__ = [
+    "Features",
+    "dropped_columns",
+    "fit_encoding",
+    "read_features",
+    "stack_responses",
+    "use_device",
+]
 
 SAMPLE_COORDS = ("item", "run", "time")
 TARGET_COORDS = ("target", "subject", "roi", "hemisphere", "x", "y", "z")
@@ -141,3 +148,14 @@ def _progress(layers: Any) -> Any:
     from tqdm import tqdm
 
     return tqdm(layers, desc="layers", unit="layer", mininterval=5, file=sys.stderr)
+
+
+def dropped_columns(result: "xr.Dataset") -> list[dict[str, Any]]:
+    """Say for the ``quality`` table how many constant columns each layer of a fit lost."""
+    counts = json.loads(result.attrs["n_dropped_columns"])
+    cell = f"{result.attrs['model']} {result.attrs['checkpoint']}, fit {result.attrs['fit']}"
+    return [
+        {"measure": "constant columns dropped", "value": n, "detail": f"{cell}, layer {layer}"}
+        for layer, n in zip(result["layer"].to_numpy().tolist(), counts, strict=True)
+        if n > 0
+    ]

@@ -88,8 +88,7 @@ def fetch_checkpoint(
     model, checkpoint : names; ``untrained-seedN`` asks for configuration and tokenizer only.
     spec : ``source`` ("hub", "folder", "package" or "suite") and what that source needs: ``repo``
         and ``revision``; ``folder``; ``package`` and ``subfolder``. ``weights: bin`` allows
-        conversion of .bin weights, ``bad: true`` marks a checkpoint known to be wrong at its
-        source, ``task`` and ``n_params`` are passed on.
+        conversion of .bin weights; ``task`` and ``n_params`` are passed on.
     suite : manifest of a locally trained suite, for ``source: suite``.
 
     Returns
@@ -103,11 +102,6 @@ def fetch_checkpoint(
     InputError : one line for whatever keeps the files from being here and whole.
     """
     request = Request(model, checkpoint, spec, suite)
-    if spec.get("bad"):
-        raise InputError(
-            f"{request.name}: known to hold wrong weights at its source (bad_checkpoints in "
-            "models.yaml); remove it from the study"
-        )
     found = SOURCES[spec["source"]](request)
     held = files.facts(found.folder, found.names)
     files.check_facts(found.folder, held, found.expected)

@@ -87,8 +87,8 @@ def load_model(
     target = pick_device(device)
     if dtype not in DTYPES:
         raise InputError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
-    folder = checkpoint_folder(checkpoint)
     go_offline()
+    folder = checkpoint_folder(checkpoint)
     from transformers import AutoConfig
 
     # Without an explicit False, transformers asks at the terminal whether to run foreign code.

@@ -13,6 +13,7 @@ from lmcortex.scores import AVERAGE, CELL, DRAWS_KEY, GROUP, KEY, NESTED
 SUMMARIES = (AVERAGE, GROUP)
 # What the study tables hold of a model beside its scores.
 ABOUT = ["role", "family", "n_params", "step", "tokens_seen", "final", "perplexity", "benchmark"]
+PER_STEP = "tokens_per_step"
 # Columns of labels in any study table; all others are numbers.
 TEXT = {
     *KEY,
@@ -28,8 +29,8 @@ def collect_scores(cells: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> pd
     Parameters
     ----------
     cells : tables of `scores.score_rois`.
-    spec : `models`, for each "model/checkpoint" its `role`, `family`, `n_params`, `step`,
-        `tokens_seen`, `final` (is it the model's last checkpoint), `perplexity`, `benchmark`.
+    spec : `models`, for each model its `role`, `family`, `n_params`, `tokens_per_step`, `final`
+        (the name of its last checkpoint in the study), `perplexity` and `benchmark`.
 
     Returns
     -------
@@ -37,16 +38,7 @@ def collect_scores(cells: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> pd
     dataset, fit and kind of subject (single subjects, `average`, `group`).
     """
     scores = pd.concat(cells, ignore_index=True)
-    names = scores["model"] + "/" + scores["checkpoint"]
-    known = pd.DataFrame.from_dict(spec["models"], orient="index").reindex(columns=ABOUT)
-    if unknown := sorted(set(names) - set(known.index)):
-        raise InputError(
-            f"spec: models has no entry {unknown[0]}, though its scores were given; add it"
-        )
-    about = known.loc[names].set_index(scores.index)
-    about[NUMBERS] = about[NUMBERS].astype(float)
-    about["final"] = about["final"].eq(True)
-    scores = pd.concat([scores, about], axis=1)
+    scores = pd.concat([scores, about_models(scores, spec["models"])], axis=1)
     kind = scores["subject"].where(scores["subject"].isin(SUMMARIES), "subject")
     scores["q"] = np.nan
     nested = scores[scores["layer"] == NESTED]
@@ -55,20 +47,44 @@ def collect_scores(cells: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> pd
     return scores.sort_values(KEY, ignore_index=True)
 
 
+def about_models(scores: pd.DataFrame, models: Mapping[str, Any]) -> pd.DataFrame:
+    """Return what is known of the model and checkpoint of each row (columns `ABOUT`)."""
+    if unknown := sorted(set(scores["model"]) - set(models)):
+        raise InputError(
+            f"spec: models has no entry {unknown[0]}, though its scores were given; add it"
+        )
+    known = pd.DataFrame.from_dict(dict(models), orient="index").reindex(columns=[*ABOUT, PER_STEP])
+    about = known.loc[scores["model"]].set_index(scores.index)
+    checkpoint = scores["checkpoint"]
+    about["final"] = checkpoint == about["final"]
+    about["step"] = checkpoint.str.extract(r"^step(\d+)$")[0]
+    about["role"] = about["role"].mask(checkpoint.str.startswith("untrained"), "untrained")
+    about[[*NUMBERS, PER_STEP]] = about[[*NUMBERS, PER_STEP]].astype(float)
+    about["tokens_seen"] = about["step"] * about[PER_STEP]
+    return about[ABOUT]
+
+
+def is_summary(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows speak for a dataset: its `average` and `group`, or its only subject."""
+    summary = rows["subject"].isin(SUMMARIES)
+    alone = ~rows["dataset"].isin(rows.loc[summary, "dataset"])
+    return summary | alone
+
+
 def collect_draws(cells: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the resampled scores of all cells; single subjects' are left out."""
+    """Join the resampled scores of all cells; those of one among several subjects are left out."""
     draws = pd.concat(cells, ignore_index=True)
-    kept = draws[draws["subject"].isin(SUMMARIES)]
+    kept = draws[is_summary(draws)]
     return kept.sort_values(DRAWS_KEY, ignore_index=True)
 
 
 def nested_with_draws(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
-    """Return the nested rows of `average` and `group`, each with its array of draws.
+    """Return the nested rows that speak for their dataset, each with its array of draws.
 
     Draw b of any row of a (dataset, fit, subject) comes from the same resample, so that functions
     of several rows are resampled by applying them to each draw.
     """
-    nested = scores[(scores["layer"] == NESTED) & scores["subject"].isin(SUMMARIES)]
+    nested = scores[(scores["layer"] == NESTED) & is_summary(scores)]
     joined = nested.merge(draws, on=DRAWS_KEY, how="left", validate="one_to_one")
     if joined["draws"].isna().any():
         row = joined[joined["draws"].isna()].iloc[0]

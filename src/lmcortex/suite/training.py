@@ -83,14 +83,14 @@ def train_suite(spec: Spec, text: str, folder: Path, threads: int) -> dict[str, 
 
 
 def n_params(n_layers: int, width: int, vocabulary: int) -> int:
-    """Count the parameters of a GPT-NeoX base model: its embeddings and blocks.
+    """Count the parameters of a GPT-NeoX language model, as the registry does for all models.
 
-    The output head is not part of the base model (Pythia does not tie it to the embeddings) and
-    is not counted. A block has 12 width^2 weights (query, key, value, output: 4; MLP: 8) and 13
-    width biases and norms; rotary positions have no parameter.
+    The embeddings and the output head are apart (as in Pythia), and both count. A block has
+    12 width^2 weights (query, key, value, output: 4; MLP: 8) and 13 width biases and norms; rotary
+    positions have no parameter.
     """
     block = 12 * width**2 + 13 * width
-    return vocabulary * width + n_layers * block + 2 * width
+    return 2 * vocabulary * width + n_layers * block + 2 * width
 
 
 def train_model(
