@@ -180,9 +180,10 @@ class Plan:
     def fit_figures(self, dataset: str) -> list[str]:
         """Name the figures of a fit: some need several checkpoints, sizes or hemispheres."""
         steps = Counter(run.model for run in self.runs_on(dataset) if registry.STEP.match(run[1]))
+        trained = [model for model in steps if self.model(model).role == "trained"]
         sizes = {run.model for run in self.runs_on(dataset) if self.is_final(run)}
         figures = ["overview", "layers"]
-        figures += [f"heatmap-{model}" for model, n in steps.items() if n >= LEAST_HEATMAP]
+        figures += [f"heatmap-{model}" for model in trained if steps[model] >= LEAST_HEATMAP]
         if max(steps.values(), default=0) >= LEAST_STEPS:
             figures.append("training")
         if len(sizes) >= LEAST_SIZES:

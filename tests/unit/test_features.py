@@ -315,6 +315,46 @@ def checkpoint(tmp_path) -> dict[str, Any]:
     return fetch_checkpoint("tiny", "main", spec)
 
 
+def command_line(
+    folder, checkpoint, spec, items, words: pd.DataFrame | None = None, device: str = "cpu"
+) -> list[str]:
+    storage.write_table(items, folder / "items.parquet", {})
+    storage.write_table(LONG if words is None else words, folder / "words.parquet", {})
+    storage.write_json(checkpoint, folder / "main.json")
+    arguments = f"--items {folder}/items.parquet --words {folder}/words.parquet --device {device}"
+    arguments += f" --checkpoint {folder}/main.json --output {folder}/features.safetensors"
+    return [str(SCRIPT), *arguments.split(), "--spec", json.dumps(spec)]
+
+
+OF_SENTENCES = {"kind": "sentences", "poolings": ["last"], "dtype": "float32"}
+OF_STORY = {"kind": "story", "dtype": "float32", "context": {"tokens": None, "new_tokens": 8}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "device", "problem"),
+    [
+        (OF_SENTENCES, "", "cpu", "item a: its text"),
+        (OF_SENTENCES, "book " * 70, "cpu", "item a: 7"),
+        (OF_SENTENCES, "A book.", "cuda", "no GPU"),
+        (OF_STORY, "_Alice| _\u200b| _book", "cpu", "aligns to no token"),
+    ],
+    ids=["empty text", "longer than the context", "absent GPU", "word without a token"],
+)
+def test_the_command_ends_in_one_line_and_writes_nothing(
+    tmp_path, monkeypatch, checkpoint, spec, text, device, problem
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    items = pd.DataFrame({"item": ["a"], "text": [text]})
+    words = story(text) if spec is OF_STORY else None
+    line = command_line(tmp_path, checkpoint, spec, items, words, device)
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    message = str(stop.value.code)
+    assert message.startswith("error: ") and problem in message and "\n" not in message
+    assert not list(tmp_path.glob("*features*"))
+
+
 @pytest.mark.parametrize(
     ("spec", "rows", "name"),
     [
@@ -335,15 +375,9 @@ def test_the_command_writes_float32_arrays_with_their_provenance(
 ):
     items = pd.DataFrame({"item": list(SENTENCES), "text": list(SENTENCES.values())})
     tables = {"items": items, "words": LONG}
-    for table, content in tables.items():
-        storage.write_table(content, tmp_path / f"{table}.parquet", {})
-    storage.write_json(checkpoint, tmp_path / "main.json")
-    output = tmp_path / "features.safetensors"
-    arguments = f"--items {tmp_path}/items.parquet --words {tmp_path}/words.parquet --device cpu"
-    arguments += f" --checkpoint {tmp_path}/main.json --output {output}"
-    command = [str(SCRIPT), *arguments.split(), "--spec", json.dumps(spec)]
-    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(sys, "argv", command_line(tmp_path, checkpoint, spec, items))
     runpy.run_path(str(SCRIPT), run_name="__main__")
+    output = tmp_path / "features.safetensors"
     with storage.open_arrays(output) as arrays:
         values = arrays.get_tensor(name)
         assert arrays.metadata()["rows"] == rows

@@ -147,8 +147,14 @@ def heatmap(scores: pd.DataFrame, view: View) -> Figure:
 
 
 def _cells(axis: "Axes", rows: pd.DataFrame, low: float, high: float):
+    import seaborn as sns  # takes seconds to import, and no other figure needs it
+
     table = rows.pivot_table(index="layer", columns="step", values="r")
-    image = axis.pcolormesh(table.to_numpy(), cmap="viridis", vmin=low, vmax=high)
+    colours = {"cmap": "viridis", "vmin": low, "vmax": high, "cbar": False}
+    sns.heatmap(table, ax=axis, xticklabels=False, yticklabels=False, **colours)
+    axis.set(xlabel="", ylabel="")
+    axis.set_ylim(0, len(table))  # layer 0 below
+    image = axis.collections[0]
     share = rows.pivot_table(index="layer", columns="step", values="selected_share")
     share = share.reindex_like(table).fillna(0).to_numpy()
     chosen = share.argmax(axis=0)
