@@ -43,8 +43,8 @@ rule all:
     default_target: True
     input:
         PLAN.tables(),
-        PLAN.figures(),
-        PLAN.pages(),
+        reporting.figures(PLAN),
+        reporting.pages(PLAN),
 
 
 rule features:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lmcortex import paths
+from lmcortex import paths, reporting
 from lmcortex.plan import load_plan
 
 # Written beside the outputs, not asked for by name.
@@ -18,7 +18,8 @@ def list_orphans(config: Path) -> list[str]:
     """
     wanted: set[str] = set()
     for study in sorted((config / "studies").glob("*.yaml")):
-        wanted |= load_plan({"study": study.stem}, config).outputs()
+        plan = load_plan({"study": study.stem}, config)
+        wanted |= plan.outputs() | reporting.outputs(plan)
     root = Path(paths.RESULTS)
     found = (path for path in root.rglob("*") if path.is_file())
     listed = (path for path in found if path.relative_to(root).parts[0] not in UNLISTED)

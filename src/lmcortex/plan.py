@@ -1,12 +1,5 @@
-"""What a study asks for: which cells, which files, and the settings of every stage.
+"""What a study asks for: which cells and which files, with everything looked up and checked."""
 
-A *spec* is the JSON object of exactly the settings that one stage depends on. It is what Snakemake
-compares to decide whether a job must run again, so it never holds a list of checkpoints, a path of
-this machine, threads, memory or the device.
-"""
-
-import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +11,6 @@ from lmcortex.config import Fit, Site, Study, pick
 from lmcortex.datasets import Dataset, SimulatedSentences, SimulatedStory, load_dataset
 from lmcortex.errors import InputError
 from lmcortex.registry import Model, Suite
-
-LEAST_HEATMAP = 3  # checkpoints of one model that are worth a heatmap
-LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
-LEAST_SIZES = 3  # models that make a scaling law
 
 TABLES = (
     "scores",
@@ -161,50 +150,6 @@ class Plan:
         names = [*TABLES, *(["truth_recovery"] if self.simulated_datasets() else [])]
         return [self.table(name) for name in names]
 
-    def figures(self) -> list[str]:
-        """Every figure that the study's data allow."""
-        files = []
-        for dataset, fit in [(d, f) for d in self.study.datasets for f in self.fits_of(d)]:
-            files += [
-                paths.FIT_FIGURE.format(study=self.name, dataset=dataset, fit=fit, figure=figure)
-                for figure in self.fit_figures(dataset)
-            ]
-        for name, dataset in self.datasets.items():
-            figures = ["quality", *(["recovery"] if dataset.simulated else [])]
-            files += [
-                paths.DATASET_FIGURE.format(study=self.name, dataset=name, figure=figure)
-                for figure in figures
-            ]
-        return files
-
-    def fit_figures(self, dataset: str) -> list[str]:
-        """Name the figures of a fit: some need several checkpoints, sizes or hemispheres."""
-        steps = Counter(run.model for run in self.runs_on(dataset) if registry.STEP.match(run[1]))
-        trained = [model for model in steps if self.model(model).role == "trained"]
-        sizes = {run.model for run in self.runs_on(dataset) if self.is_final(run)}
-        figures = ["overview", "layers"]
-        figures += [f"heatmap-{model}" for model in trained if steps[model] >= LEAST_HEATMAP]
-        if max(steps.values(), default=0) >= LEAST_STEPS:
-            figures.append("training")
-        if len(sizes) >= LEAST_SIZES:
-            figures.append("scaling")
-        if self.datasets[dataset].bilateral():
-            figures.append("lateralization")
-        return figures
-
-    def is_final(self, run: Run) -> bool:
-        """Tell whether a run is the last checkpoint of a model that has a size."""
-        model = self.model(run.model)
-        return model.n_params is not None and run.checkpoint == self.final(run.model)
-
-    def pages(self) -> list[str]:
-        """A page for every table that the study's data can fill, and one on configuration."""
-        possible = {figure for dataset in self.datasets for figure in self.fit_figures(dataset)}
-        empty = {"scaling", "lateralization", "training"} - possible
-        tables = [Path(table).stem for table in self.tables()]
-        names = [*(table for table in tables if table not in {"draws", *empty}), "software"]
-        return [paths.PAGE.format(study=self.name, page=name) for name in names]
-
     def checkpoint_files(self) -> list[str]:
         return [paths.CHECKPOINT.format(**run._asdict()) for run in self.runs]
 
@@ -236,15 +181,12 @@ class Plan:
         ]
 
     def outputs(self) -> set[str]:
-        """Every file that the study asks for."""
+        """Every file that the study asks for, but for its report."""
         tables = self.tables()
         return {
             *self.signed_files(),
             *tables,
             *(str(Path(table).with_suffix(".csv")) for table in tables),
-            *self.figures(),
-            *self.pages(),
-            paths.REPORT.format(study=self.name),
         }
 
     def planted_states(self, dataset: str) -> str:
@@ -283,155 +225,6 @@ class Plan:
         found = self.datasets[dataset]
         assert isinstance(found, SimulatedSentences | SimulatedStory)
         return found
-
-    # --- report -----------------------------------------------------------------------------------
-
-    def about(self) -> dict[str, Any]:
-        """Say what the report's text and captions need to know of the study."""
-        return {
-            "title": self.study.title,
-            "question": self.study.question,
-            "baselines": list(self.study.baselines),
-            "datasets": {name: self.about_dataset(name) for name in self.datasets},
-            "models": {run.model: self.about_model(run.model) for run in self.runs},
-        }
-
-    def about_dataset(self, name: str) -> dict[str, Any]:
-        found = self.datasets[name]
-        return {
-            "title": found.title,
-            "citation": found.citation,
-            "licence": found.licence,
-            "simulated": found.simulated,
-        }
-
-    def about_model(self, name: str) -> dict[str, Any]:
-        model = self.model(name)
-        trained_here = f"trained here, suite {model.suite} (config/suites.yaml)"
-        source = model.repo or model.folder or model.package or trained_here
-        return {"name": name, "family": model.family, "source": source, "citation": model.citation}
-
-    def dataset_view_spec(self, dataset: str) -> dict[str, Any]:
-        found = self.datasets[dataset]
-        return {"dataset": dataset, "simulated": found.simulated, "title": found.title}
-
-    def view_spec(self, dataset: str, fit: str) -> dict[str, Any]:
-        return {**self.dataset_view_spec(dataset), "fit": fit}
-
-    def model_view_spec(self, dataset: str, fit: str, model: str) -> dict[str, Any]:
-        return {**self.view_spec(dataset, fit), "model": model}
-
-    def page_spec(self) -> dict[str, Any]:
-        return {"simulated": self.simulated_datasets()}
-
-    def software_spec(self) -> dict[str, Any]:
-        about = self.about()
-        return {
-            "name": self.name,
-            "study": self.study.model_dump(mode="json"),
-            "fits": {name: fit.model_dump(mode="json") for name, fit in self.fits.items()},
-            "datasets": about["datasets"],
-            "models": {
-                name: self.model(name).model_dump(mode="json", exclude={"steps"})
-                for name in about["models"]
-            },
-        }
-
-    def quality_spec(self) -> dict[str, Any]:
-        return {"excluded": {name: found.excluded for name, found in self.datasets.items()}}
-
-    def recovery_spec(self) -> dict[str, Any]:
-        """Say what was planted, for the comparison with what was found."""
-        settings = {
-            name: {
-                **self.simulated(name).model_dump(
-                    mode="json", include={"regions", "signal", "planted"}
-                ),
-                "n_subjects": len(self.datasets[name].subjects),
-            }
-            for name in self.simulated_datasets()
-        }
-        poolings = {name: fit.pooling for name, fit in self.fits.items()}
-        return {"datasets": settings, "poolings": poolings}
-
-    # --- specs ------------------------------------------------------------------------------------
-
-    def fetch_spec(self, model: str, checkpoint: str) -> dict[str, Any]:
-        entry = self.model(model)
-        untrained = registry.UNTRAINED.fullmatch(checkpoint)
-        step = registry.STEP.fullmatch(checkpoint)
-        folder = entry.folder.replace("{step}", step[1]) if entry.folder and step else entry.folder
-        spec = {
-            "source": entry.source,
-            "repo": entry.repo,
-            "folder": folder,
-            "package": entry.package,
-            "subfolder": entry.subfolder,
-            "revision": entry.revision_of(checkpoint) or "main",
-            "seed": int(untrained[1]) if untrained else None,
-            "task": entry.task,
-            "weights": entry.weights,
-            "n_params": entry.n_params,
-        }
-        return {key: value for key, value in spec.items() if value is not None}
-
-    def suite_spec(self, suite: str) -> dict[str, Any]:
-        return self.suites[suite].model_dump(mode="json")
-
-    def stimuli_spec(self, dataset: str) -> dict[str, Any]:
-        return {"dataset": dataset, **self.datasets[dataset].stimuli_spec()}
-
-    def responses_spec(self, dataset: str, subject: str) -> dict[str, Any]:
-        return {"dataset": dataset, **self.datasets[dataset].responses_spec()}
-
-    def average_spec(self, dataset: str) -> dict[str, Any]:
-        return {"dataset": dataset}
-
-    def ceiling_spec(self, dataset: str) -> dict[str, Any]:
-        return {"dataset": dataset, "published": self.datasets[dataset].published_ceilings()}
-
-    def features_spec(self, dataset: str, model: str) -> dict[str, Any]:
-        spec = {"dataset": dataset, "dtype": self.model(model).dtype}
-        return {**spec, **self.datasets[dataset].features_spec()}
-
-    def baseline_spec(self, dataset: str, model: str, checkpoint: str) -> dict[str, Any]:
-        spec: dict[str, Any] = {"dataset": dataset, "kind": self.datasets[dataset].kind}
-        if registry.PLANTED.fullmatch(model):
-            spec["planted"] = self.simulated(dataset).planted.law()
-        return {**spec, "model": model, "checkpoint": checkpoint}
-
-    def fit_spec(self, dataset: str, fit: str, model: str, checkpoint: str) -> dict[str, Any]:
-        settings = self.fits[fit].model_dump(
-            mode="json", include={"pooling", "response", "folds", "alphas"}
-        )
-        cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
-        return {**cell, "kind": self.datasets[dataset].kind, **settings}
-
-    def score_spec(self, dataset: str, fit: str, model: str, checkpoint: str) -> dict[str, Any]:
-        inference = {"layer_choice", "n_permutations", "n_resamples", "resample_block", "seed"}
-        cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
-        return {
-            **cell,
-            **self.fits[fit].model_dump(mode="json", include=inference),
-            "n_layers": self.model(model).n_layers,
-            "rois": self.datasets[dataset].roi_spheres(),
-        }
-
-    def scores_spec(self) -> dict[str, Any]:
-        """Say what the master table holds about each model beside its scores."""
-        names = {run.model for dataset in self.datasets for run in self.runs_on(dataset)}
-        return {
-            "models": {name: self.model(name).describe(self.final(name)) for name in sorted(names)}
-        }
-
-    def contrasts_spec(self) -> dict[str, Any]:
-        """Pair each network's last checkpoint with its untrained twin and with every baseline."""
-        pairs = []
-        for run in self.runs:
-            if run.checkpoint == self.final(run.model):
-                twins = [other for other in self.runs if other == (run.model, "untrained-seed1")]
-                pairs += [[list(run), list(other)] for other in (*twins, *self.baselines)]
-        return {"pairs": pairs}
 
 
 def load_plan(settings: dict[str, Any], folder: Path = Path("config")) -> Plan:
@@ -489,8 +282,3 @@ def check_plan(plan: Plan) -> None:
                     f"dataset {name}: {model.name} has other layers or steps than in another "
                     "dataset of the study; make them the same"
                 )
-
-
-def dumps(spec: dict[str, Any]) -> str:
-    """Write a spec as one JSON line with sorted keys, the form that commands and Snakemake read."""
-    return json.dumps(spec, sort_keys=True, ensure_ascii=False)

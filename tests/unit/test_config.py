@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lmcortex import config
+from lmcortex import config, specs
 from lmcortex.errors import InputError
 from lmcortex.plan import load_plan
 
@@ -106,13 +106,13 @@ def test_specs_hold_no_path_of_the_machine_and_no_checkpoint_list(
 ) -> None:
     monkeypatch.setenv("LMCORTEX_DATA", str(data_dir))
     plan = load_plan({"study": "alice"}, folder)
-    specs = [
-        plan.stimuli_spec("alice"),
-        plan.responses_spec("alice", "18"),
-        plan.features_spec("alice", "books-l"),
-        plan.fit_spec("alice", "story-5", "books-l", "step64"),
+    found = [
+        specs.prepare_stimuli(plan, "alice"),
+        specs.prepare_responses(plan, "alice", "18"),
+        specs.extract_features(plan, "alice", "books-l"),
+        specs.fit_encoding(plan, "alice", "story-5", "books-l", "step64"),
     ]
-    assert not re.search(rf"{data_dir}|step256|device|threads", str(specs))
+    assert not re.search(rf"{data_dir}|step256|device|threads", str(found))
 
 
 def test_nearest_names_come_first() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from lmcortex import paths, registry
+from lmcortex import paths, registry, reporting, specs
 from lmcortex.errors import InputError
-from lmcortex.plan import Cell, dumps, load_plan
+from lmcortex.plan import Cell, load_plan
 from lmcortex.provenance import code_digest, reviewed_version
 
 try:
@@ -17,15 +17,15 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
-config["about"] = PLAN.about()  # for the report's captions; no rule reads it
+config["about"] = reporting.about(PLAN)  # for the report's captions; no rule reads it
 
 
-def spec_of(method):
-    """Return a params function: the spec that `method` gives for a job's wildcards, as JSON."""
-    names = list(inspect.signature(method).parameters)
+def spec_of(settings):
+    """Return a params function: the spec that `settings` gives for a job's wildcards, as JSON."""
+    names = list(inspect.signature(settings).parameters)[1:]
 
     def spec(wildcards):
-        return dumps(method(*(wildcards[name] for name in names)))
+        return specs.dumps(settings(PLAN, *(wildcards[name] for name in names)))
 
     return spec
 

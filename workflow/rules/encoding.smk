@@ -22,7 +22,7 @@ rule fit_encoding:
         gpu=1,
         device=PLAN.site.device,
     params:
-        spec=spec_of(PLAN.fit_spec),
+        spec=spec_of(specs.fit_encoding),
         code=code_of("fit_encoding"),
     shell:
         "python workflow/scripts/fit_encoding.py --items {input.item_table} --words {input.word_table}"
@@ -46,7 +46,7 @@ rule score_roi:
         mem_mb=memory(3000),
         runtime=minutes(30),
     params:
-        spec=spec_of(PLAN.score_spec),
+        spec=spec_of(specs.score_roi),
         code=code_of("score_roi"),
     shell:
         "python workflow/scripts/score_roi.py --fits {input.fits:q} --ceiling {input.ceiling}"

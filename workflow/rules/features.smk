@@ -20,7 +20,7 @@ rule extract_features:
         gpu=1,
         device=PLAN.site.device,
     params:
-        spec=spec_of(PLAN.features_spec),
+        spec=spec_of(specs.extract_features),
         version=version_of("extract_features"),
     shell:
         "python workflow/scripts/extract_features.py --items {input.item_table} --words {input.word_table}"
@@ -45,7 +45,7 @@ rule compute_baseline:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.baseline_spec),
+        spec=spec_of(specs.compute_baseline),
         code=code_of("compute_baseline"),
         files=options,
     shell:

@@ -18,7 +18,7 @@ rule fetch_checkpoint:
         mem_mb=memory(2000),
         runtime=minutes(240),
     params:
-        spec=spec_of(PLAN.fetch_spec),
+        spec=spec_of(specs.fetch_checkpoint),
         code=code_of("fetch_checkpoint"),
         suite=options,
     shell:
@@ -41,7 +41,7 @@ rule train_suite:
         mem_mb=memory(4000),
         runtime=minutes(240),
     params:
-        spec=spec_of(PLAN.suite_spec),
+        spec=spec_of(specs.train_suite),
         version=version_of("train_suite"),
         text=suite_text,
     shell:

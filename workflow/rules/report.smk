@@ -34,7 +34,7 @@ rule plot_overview:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.view_spec),
+        spec=spec_of(reporting.fit_view),
         code=code_of("plot_overview"),
     shell:
         "python workflow/scripts/plot_overview.py --scores {input.scores} --contrasts {input.contrasts}"
@@ -62,7 +62,7 @@ rule plot_layers:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.view_spec),
+        spec=spec_of(reporting.fit_view),
         code=code_of("plot_layers"),
     shell:
         "python workflow/scripts/plot_layers.py --scores {input.scores} --quality {input.quality}"
@@ -94,7 +94,7 @@ rule plot_heatmap:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.model_view_spec),
+        spec=spec_of(reporting.model_view),
         code=code_of("plot_heatmap"),
     shell:
         "python workflow/scripts/plot_heatmap.py --scores {input.scores} --quality {input.quality}"
@@ -123,7 +123,7 @@ rule plot_training:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.view_spec),
+        spec=spec_of(reporting.fit_view),
         code=code_of("plot_training"),
     shell:
         "python workflow/scripts/plot_training.py --scores {input.scores} --quality {input.quality}"
@@ -152,7 +152,7 @@ rule plot_scaling:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.view_spec),
+        spec=spec_of(reporting.fit_view),
         code=code_of("plot_scaling"),
     shell:
         "python workflow/scripts/plot_scaling.py --scores {input.scores} --quality {input.quality}"
@@ -181,7 +181,7 @@ rule plot_lateralization:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.view_spec),
+        spec=spec_of(reporting.fit_view),
         code=code_of("plot_lateralization"),
     shell:
         "python workflow/scripts/plot_lateralization.py --scores {input.scores} --quality {input.quality}"
@@ -208,7 +208,7 @@ rule plot_quality:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.dataset_view_spec),
+        spec=spec_of(reporting.dataset_view),
         code=code_of("plot_quality"),
     shell:
         "python workflow/scripts/plot_quality.py --ceiling {input.ceiling} --quality {input.quality}"
@@ -234,7 +234,7 @@ rule plot_recovery:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.dataset_view_spec),
+        spec=spec_of(reporting.dataset_view),
         code=code_of("plot_recovery"),
     shell:
         "python workflow/scripts/plot_recovery.py --recovery {input} --spec {params.spec:q}"
@@ -263,7 +263,7 @@ rule write_table_page:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=dumps(PLAN.page_spec()),
+        spec=specs.dumps(reporting.table_page(PLAN)),
         code=code_of("write_table_page"),
     shell:
         "python workflow/scripts/write_table_page.py --table {input.table} --template {input.template}"
@@ -291,7 +291,7 @@ rule write_software_page:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=dumps(PLAN.software_spec()),
+        spec=specs.dumps(reporting.software_page(PLAN)),
         code=code_of("write_software_page"),
     shell:
         "python workflow/scripts/write_software_page.py --provenance {input.provenance}"

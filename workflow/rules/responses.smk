@@ -17,7 +17,7 @@ rule prepare_responses:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        spec=spec_of(PLAN.responses_spec),
+        spec=spec_of(specs.prepare_responses),
         code=code_of("prepare_responses"),
         files=options,
     shell:
@@ -43,7 +43,7 @@ rule simulate_responses:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        spec=spec_of(PLAN.responses_spec),
+        spec=spec_of(specs.prepare_responses),
         code=code_of("simulate_responses"),
     shell:
         "python workflow/scripts/simulate_responses.py --items {input.item_table} --words {input.word_table}"
@@ -67,7 +67,7 @@ rule average_responses:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        spec=spec_of(PLAN.average_spec),
+        spec=spec_of(specs.average_responses),
         code=code_of("average_responses"),
     shell:
         "python workflow/scripts/average_responses.py --responses {input:q} --spec {params.spec:q}"
@@ -88,7 +88,7 @@ rule estimate_ceiling:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        spec=spec_of(PLAN.ceiling_spec),
+        spec=spec_of(specs.estimate_ceiling),
         code=code_of("estimate_ceiling"),
     shell:
         "python workflow/scripts/estimate_ceiling.py --responses {input:q} --spec {params.spec:q}"

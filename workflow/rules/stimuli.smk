@@ -17,7 +17,7 @@ rule prepare_stimuli:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.stimuli_spec),
+        spec=spec_of(specs.prepare_stimuli),
         code=code_of("prepare_stimuli"),
         files=options,
     shell:
@@ -40,7 +40,7 @@ rule simulate_stimuli:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=spec_of(PLAN.stimuli_spec),
+        spec=spec_of(specs.prepare_stimuli),
         code=code_of("simulate_stimuli"),
     shell:
         "python workflow/scripts/simulate_stimuli.py --spec {params.spec:q}"

@@ -1,0 +1,56 @@
+"""Dataset files (config/datasets/): where stimulus and responses are, and what they hold."""
+
+from pathlib import Path
+
+from lmcortex.config import check, expand, read_yaml
+from lmcortex.datasets.recorded import Sentences, Story
+from lmcortex.datasets.simulated import SimulatedSentences, SimulatedStory
+from lmcortex.errors import InputError
+
+__all__ = ["Dataset", "Sentences", "SimulatedSentences", "SimulatedStory", "Story", "load_dataset"]
+
+Dataset = Sentences | Story | SimulatedSentences | SimulatedStory
+KINDS: dict[tuple[str, bool], type[Dataset]] = {
+    ("sentences", False): Sentences,
+    ("story", False): Story,
+    ("sentences", True): SimulatedSentences,
+    ("story", True): SimulatedStory,
+}
+
+
+def load_dataset(name: str, folder: Path) -> Dataset:
+    """Read config/datasets/{name}.yaml, and look that every file it names is there.
+
+    Raises
+    ------
+    InputError : a wrong key, an environment variable that is not set, or a missing file.
+    """
+    path = folder / "datasets" / f"{name}.yaml"
+    content = read_yaml(path)
+    kind = (str(content.get("kind")), bool(content.get("simulated", False)))
+    if kind not in KINDS:
+        raise InputError(f"{path}: `kind` is {kind[0]!r}; expected sentences or story")
+    for key in ("stimuli", "words", "text", "responses", "mask", "atlas", "targets"):
+        if isinstance(content.get(key), str):
+            content[key] = expand(content[key], f"{path}: {key}")
+            check_places(content[key], f"{path}: {key}")
+    dataset = check(KINDS[kind], content, str(path))
+    named = [dataset.stimulus_files(), *map(dataset.recording_files, dataset.subjects)]
+    for file in (file for files in named for entry in files.values() for file in listed(entry)):
+        if not Path(file).exists():
+            raise InputError(f"{path}: {file}: no such file; see docs/datasets.md")
+    return dataset
+
+
+def listed(entry: str | list[str]) -> list[str]:
+    return [entry] if isinstance(entry, str) else entry
+
+
+def check_places(pattern: str, where: str) -> None:
+    """Refuse a path with a place other than {run} and {subject}."""
+    try:
+        pattern.format(run="1", subject="01")
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(
+            f"{where}: {pattern}: unknown place {error}; known: {{run}}, {{subject}}"
+        ) from None

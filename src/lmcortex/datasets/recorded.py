@@ -1,0 +1,177 @@
+"""Datasets that were recorded: files of stimuli and responses, and what they hold."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from lmcortex.config import Hemisphere, Label, Section
+from lmcortex.datasets.shared import Context, DatasetBase, Files
+
+Column = Literal["item", "text", "run", "subject", "onset", "duration", "word", "sentence"]
+
+
+class Target(Section):
+    """One response series: its column and where it comes from."""
+
+    target: str
+    roi: Label
+    hemisphere: Hemisphere
+    ceiling: float | None = Field(
+        default=None, gt=0, le=1, description="published noise ceiling, r"
+    )
+
+
+class TextGrid(Section):
+    """The tier of a Praat TextGrid that has one interval per word."""
+
+    tier: str = "word"
+    skip: list[str] = Field(default=[], description="labels that are not words")
+
+
+class Labels(Section):
+    """An ROI of an atlas, both sides."""
+
+    labels: list[int] = Field(min_length=1, description="values in the atlas")
+
+
+class Spheres(Section):
+    """An ROI of spheres."""
+
+    spheres: list[tuple[float, float, float]] = Field(min_length=1, description="centres, mm")
+    radius: float = Field(gt=0, description="mm")
+
+
+class Polynomial(Section):
+    polynomial: int = Field(ge=0, description="order of the drift that is taken out")
+
+
+class HighPass(Section):
+    high_pass: float = Field(gt=0, description="Hz; slower cosines and the trend are taken out")
+
+
+class Recorded(DatasetBase):
+    """A dataset of files."""
+
+    columns: dict[Column, str | None] = Field(
+        default={}, description="names of the tables' columns, where not these; null: there is none"
+    )
+    targets: list[Target] | str = Field(
+        default=[], description="columns of the responses, in order; or a table of them"
+    )
+
+    def bilateral(self) -> bool:
+        if isinstance(self.targets, str) or not self.targets:
+            return True
+        sides = {(target.roi, target.hemisphere) for target in self.targets}
+        return len(sides) > len({roi for roi, _ in sides})
+
+    def roi_names(self) -> set[str] | None:
+        if self.rois or isinstance(self.targets, str) or not self.targets:
+            return super().roi_names()
+        return {target.roi for target in self.targets}
+
+    def targets_file(self) -> Files:
+        return {"targets": self.targets} if isinstance(self.targets, str) else {}
+
+    def targets_spec(self) -> dict[str, Any]:
+        """The targets without their published ceilings, on which no response depends."""
+        if isinstance(self.targets, str):
+            return {}
+        return {
+            "targets": [t.model_dump(exclude={"ceiling"}, exclude_none=True) for t in self.targets]
+        }
+
+    def published_ceilings(self) -> dict[str, float]:
+        """Published noise ceilings (r) by target, those of the dataset's YAML."""
+        listed = [] if isinstance(self.targets, str) else self.targets
+        return {target.target: target.ceiling for target in listed if target.ceiling is not None}
+
+
+class Sentences(Recorded):
+    """Sentences and one response to each."""
+
+    targets: list[Target] | str = Field(
+        min_length=1, description="columns of the responses; or a table of them"
+    )
+    kind: Literal["sentences"]
+    simulated: Literal[False] = False
+    stimuli: str = Field(description="table of item, text and, with several runs, run")
+    responses: str = Field(description="table of subject, item and one column per target")
+
+    def stimulus_files(self) -> Files:
+        return {"sentences": self.stimuli}
+
+    def recording_files(self, subject: str) -> Files:
+        return {"responses": self.responses.format(subject=subject), **self.targets_file()}
+
+    def stimuli_spec(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"kind", "columns"})
+
+    def responses_spec(self) -> dict[str, Any]:
+        return {**self.model_dump(mode="json", include={"kind", "columns"}), **self.targets_spec()}
+
+    def features_spec(self) -> dict[str, Any]:
+        return {"kind": self.kind, "poolings": ["last", "mean"]}
+
+
+class Story(Recorded):
+    """A story heard in one or several runs."""
+
+    kind: Literal["story"]
+    simulated: Literal[False] = False
+    words: str = Field(description="table of onset, duration, word, or a TextGrid; {run}")
+    text: str | None = Field(default=None, description="full text with punctuation; {run}")
+    textgrid: TextGrid = TextGrid()
+    responses: str = Field(
+        description="time x target: .csv, .tsv, .txt or .npy, or NIfTI; {subject}, {run}"
+    )
+    mask: str | None = Field(default=None, description="NIfTI: the brain")
+    atlas: str | None = Field(default=None, description="NIfTI: integer labels of regions")
+    regions: dict[Label, Labels | Spheres] = Field(
+        default={}, description="NIfTI: ROIs whose voxels are read; all of the mask without any"
+    )
+    runs: list[Label] = Field(default=["1"], min_length=1)
+    samples: int | list[int] = Field(description="of each run, before trimming")
+    tr: float = Field(gt=0, description="seconds from one sample to the next")
+    start: float = Field(default=0, description="seconds of the first sample on the words' clock")
+    trim: tuple[int, int] = Field(
+        default=(0, 0), description="samples dropped at either end of a run"
+    )
+    detrend: Polynomial | HighPass | None = None
+    context: Context = Context()
+
+    def stimulus_files(self) -> Files:
+        texts = {"text": self.per_run(self.text)} if self.text else {}
+        return {"words": self.per_run(self.words), **texts}
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> "Story":
+        if bool(self.targets) == bool(self.mask):
+            raise ValueError("give `targets`, or a `mask` where the responses are NIfTI images")
+        return self
+
+    def recording_files(self, subject: str) -> Files:
+        volumes = {"mask": self.mask, "atlas": self.atlas}
+        given: Files = {name: path for name, path in volumes.items() if path}
+        files: Files = {"responses": self.per_run(self.responses, subject)}
+        return {**files, **given, **self.targets_file()}
+
+    def per_run(self, pattern: str, subject: str = "") -> list[str]:
+        """Return the file of each run; one file that holds all runs is named once."""
+        files = [pattern.format(run=run, subject=subject) for run in self.runs]
+        return list(dict.fromkeys(files))
+
+    def stimuli_spec(self) -> dict[str, Any]:
+        timing = {"kind", "columns", "textgrid", "runs", "samples", "tr", "start", "trim"}
+        return self.model_dump(mode="json", include=timing)
+
+    def responses_spec(self) -> dict[str, Any]:
+        recording = {"kind", "runs", "samples", "tr", "trim", "detrend"}
+        spec = self.model_dump(mode="json", include=recording)
+        if self.mask:
+            return {**spec, "rois": self.model_dump(mode="json", include={"regions"})["regions"]}
+        return {**spec, **self.targets_spec()}
+
+    def features_spec(self) -> dict[str, Any]:
+        context = self.context.model_dump()
+        return {"kind": self.kind, "poolings": ["word"], "context": context}

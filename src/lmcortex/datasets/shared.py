@@ -1,0 +1,78 @@
+"""What recorded and simulated datasets have in common."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from lmcortex.config import Label, Section
+from lmcortex.registry import Model
+
+Files = dict[str, str | list[str]]  # by the command line option that takes them
+
+
+class Sphere(Section):
+    """An ROI of a voxel-wise dataset: its left centre; the right one is its mirror image."""
+
+    center: tuple[float, float, float] = Field(description="MNI mm, left (x < 0)")
+    radius: float = Field(default=10, gt=0, description="mm")
+
+
+class Context(Section):
+    """How much of a story a model reads at once."""
+
+    tokens: int | None = Field(
+        default=None, ge=8, description="window length; default: the model's context"
+    )
+    new_tokens: int = Field(default=64, ge=1, description="tokens by which a window moves on")
+
+
+class DatasetBase(Section):
+    """What every dataset has."""
+
+    title: str
+    citation: str = ""
+    licence: str = ""
+    subjects: list[Label] = Field(min_length=1, description="subject labels")
+    excluded: dict[Label, str] = Field(default={}, description="subjects left out, and why")
+    average: bool = Field(default=True, description="also fit the mean response over subjects")
+    voxelwise: bool = Field(
+        default=False, description="one fitting job per subject; ROIs are `rois`"
+    )
+    rois: dict[Label, Sphere] = Field(default={}, description="spheres of a voxel-wise dataset")
+    layers_per_job: int | None = Field(default=None, ge=1)
+    kind: Literal["sentences", "story"]
+    simulated: bool = False
+
+    @model_validator(mode="after")
+    def _subjects_are_apart(self) -> "DatasetBase":
+        if len(set(self.subjects)) < len(self.subjects):
+            raise ValueError("a subject stands twice in `subjects`")
+        if len(self.subjects) > 1 and {"average", "group"} & set(self.subjects):
+            raise ValueError("`average` and `group` are made from the subjects; leave them out")
+        return self
+
+    def fitted_subjects(self) -> list[str]:
+        """Each subject, and their mean where there are several."""
+        with_mean = self.average and len(self.subjects) > 1
+        return [*self.subjects, *(["average"] if with_mean else [])]
+
+    def subject_blocks(self) -> list[str]:
+        """What the subject in the name of a fit may be: all at once, or one per job."""
+        return self.fitted_subjects() if self.voxelwise else ["all"]
+
+    def bilateral(self) -> bool:
+        """Tell whether some ROI has targets in both hemispheres."""
+        return True
+
+    def roi_spheres(self) -> dict[str, Any]:
+        return {roi: sphere.model_dump(mode="json") for roi, sphere in sorted(self.rois.items())}
+
+    def roi_names(self) -> set[str] | None:
+        """The ROIs that scores can be asked for by name; None if only the files know."""
+        return set(self.rois) or None
+
+    def published_ceilings(self) -> dict[str, float]:
+        return {}
+
+    def planted_models(self) -> list[Model]:
+        return []

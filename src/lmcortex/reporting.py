@@ -1,0 +1,124 @@
+"""What the report of a study shows: its figures and pages, and what their captions know."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lmcortex import paths, registry
+from lmcortex.plan import Plan, Run
+
+LEAST_HEATMAP = 3  # checkpoints of one model that are worth a heatmap
+LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
+LEAST_SIZES = 3  # models that make a scaling law
+
+
+def figures(plan: Plan) -> list[str]:
+    """Every figure that the study's data allow."""
+    files = []
+    for dataset, fit in [(d, f) for d in plan.study.datasets for f in plan.fits_of(d)]:
+        files += [
+            paths.FIT_FIGURE.format(study=plan.name, dataset=dataset, fit=fit, figure=figure)
+            for figure in fit_figures(plan, dataset)
+        ]
+    for name, dataset in plan.datasets.items():
+        shown = ["quality", *(["recovery"] if dataset.simulated else [])]
+        files += [
+            paths.DATASET_FIGURE.format(study=plan.name, dataset=name, figure=figure)
+            for figure in shown
+        ]
+    return files
+
+
+def fit_figures(plan: Plan, dataset: str) -> list[str]:
+    """Name the figures of a fit: some need several checkpoints, sizes or hemispheres."""
+    steps = Counter(run.model for run in plan.runs_on(dataset) if registry.STEP.match(run[1]))
+    trained = [model for model in steps if plan.model(model).role == "trained"]
+    sizes = {run.model for run in plan.runs_on(dataset) if is_final(plan, run)}
+    figures = ["overview", "layers"]
+    figures += [f"heatmap-{model}" for model in trained if steps[model] >= LEAST_HEATMAP]
+    if max(steps.values(), default=0) >= LEAST_STEPS:
+        figures.append("training")
+    if len(sizes) >= LEAST_SIZES:
+        figures.append("scaling")
+    if plan.datasets[dataset].bilateral():
+        figures.append("lateralization")
+    return figures
+
+
+def is_final(plan: Plan, run: Run) -> bool:
+    """Tell whether a run is the last checkpoint of a model that has a size."""
+    model = plan.model(run.model)
+    return model.n_params is not None and run.checkpoint == plan.final(run.model)
+
+
+def pages(plan: Plan) -> list[str]:
+    """A page for every table that the study's data can fill, and one on configuration."""
+    possible = {figure for dataset in plan.datasets for figure in fit_figures(plan, dataset)}
+    empty = {"scaling", "lateralization", "training"} - possible
+    tables = [Path(table).stem for table in plan.tables()]
+    names = [*(table for table in tables if table not in {"draws", *empty}), "software"]
+    return [paths.PAGE.format(study=plan.name, page=name) for name in names]
+
+
+def about(plan: Plan) -> dict[str, Any]:
+    """Say what the report's text and captions need to know of the study."""
+    return {
+        "title": plan.study.title,
+        "question": plan.study.question,
+        "baselines": list(plan.study.baselines),
+        "datasets": {name: about_dataset(plan, name) for name in plan.datasets},
+        "models": {run.model: about_model(plan, run.model) for run in plan.runs},
+    }
+
+
+def about_dataset(plan: Plan, name: str) -> dict[str, Any]:
+    found = plan.datasets[name]
+    return {
+        "title": found.title,
+        "citation": found.citation,
+        "licence": found.licence,
+        "simulated": found.simulated,
+    }
+
+
+def about_model(plan: Plan, name: str) -> dict[str, Any]:
+    model = plan.model(name)
+    trained_here = f"trained here, suite {model.suite} (config/suites.yaml)"
+    source = model.repo or model.folder or model.package or trained_here
+    return {"name": name, "family": model.family, "source": source, "citation": model.citation}
+
+
+def dataset_view(plan: Plan, dataset: str) -> dict[str, Any]:
+    found = plan.datasets[dataset]
+    return {"dataset": dataset, "simulated": found.simulated, "title": found.title}
+
+
+def fit_view(plan: Plan, dataset: str, fit: str) -> dict[str, Any]:
+    return {**dataset_view(plan, dataset), "fit": fit}
+
+
+def model_view(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, Any]:
+    return {**fit_view(plan, dataset, fit), "model": model}
+
+
+def table_page(plan: Plan) -> dict[str, Any]:
+    return {"simulated": plan.simulated_datasets()}
+
+
+def software_page(plan: Plan) -> dict[str, Any]:
+    known = about(plan)
+    return {
+        "name": plan.name,
+        "study": plan.study.model_dump(mode="json"),
+        "fits": {name: fit.model_dump(mode="json") for name, fit in plan.fits.items()},
+        "datasets": known["datasets"],
+        "models": {
+            name: plan.model(name).model_dump(mode="json", exclude={"steps"})
+            for name in known["models"]
+        },
+    }
+
+
+def outputs(plan: Plan) -> set[str]:
+    """Every file of the study's report, and the report itself."""
+    return {*figures(plan), *pages(plan), paths.REPORT.format(study=plan.name)}

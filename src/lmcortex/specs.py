@@ -1,0 +1,125 @@
+"""The settings that each stage depends on: a *spec* for every rule, by the rule's name.
+
+A spec is the JSON object of exactly the settings that one stage depends on. It is what Snakemake
+compares to decide whether a job must run again, so it never holds a list of checkpoints (but for
+the tables that list them), a path of this machine, threads, memory or the device.
+"""
+
+import json
+from typing import Any
+
+from lmcortex import registry
+from lmcortex.plan import Plan
+
+Spec = dict[str, Any]
+
+
+def dumps(spec: Spec) -> str:
+    """Write a spec as one JSON line with sorted keys, the form that commands and Snakemake read."""
+    return json.dumps(spec, sort_keys=True, ensure_ascii=False)
+
+
+def prepare_stimuli(plan: Plan, dataset: str) -> Spec:
+    return {"dataset": dataset, **plan.datasets[dataset].stimuli_spec()}
+
+
+def prepare_responses(plan: Plan, dataset: str, subject: str) -> Spec:
+    return {"dataset": dataset, **plan.datasets[dataset].responses_spec()}
+
+
+def average_responses(plan: Plan, dataset: str) -> Spec:
+    return {"dataset": dataset}
+
+
+def estimate_ceiling(plan: Plan, dataset: str) -> Spec:
+    return {"dataset": dataset, "published": plan.datasets[dataset].published_ceilings()}
+
+
+def train_suite(plan: Plan, suite: str) -> Spec:
+    return plan.suites[suite].model_dump(mode="json")
+
+
+def fetch_checkpoint(plan: Plan, model: str, checkpoint: str) -> Spec:
+    entry = plan.model(model)
+    untrained = registry.UNTRAINED.fullmatch(checkpoint)
+    step = registry.STEP.fullmatch(checkpoint)
+    folder = entry.folder.replace("{step}", step[1]) if entry.folder and step else entry.folder
+    spec = {
+        "source": entry.source,
+        "repo": entry.repo,
+        "folder": folder,
+        "package": entry.package,
+        "subfolder": entry.subfolder,
+        "revision": entry.revision_of(checkpoint) or "main",
+        "seed": int(untrained[1]) if untrained else None,
+        "task": entry.task,
+        "weights": entry.weights,
+        "n_params": entry.n_params,
+    }
+    return {key: value for key, value in spec.items() if value is not None}
+
+
+def extract_features(plan: Plan, dataset: str, model: str) -> Spec:
+    spec = {"dataset": dataset, "dtype": plan.model(model).dtype}
+    return {**spec, **plan.datasets[dataset].features_spec()}
+
+
+def compute_baseline(plan: Plan, dataset: str, model: str, checkpoint: str) -> Spec:
+    spec: dict[str, Any] = {"dataset": dataset, "kind": plan.datasets[dataset].kind}
+    if registry.PLANTED.fullmatch(model):
+        spec["planted"] = plan.simulated(dataset).planted.law()
+    return {**spec, "model": model, "checkpoint": checkpoint}
+
+
+def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -> Spec:
+    settings = plan.fits[fit].model_dump(
+        mode="json", include={"pooling", "response", "folds", "alphas"}
+    )
+    cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
+    return {**cell, "kind": plan.datasets[dataset].kind, **settings}
+
+
+def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -> Spec:
+    inference = {"layer_choice", "n_permutations", "n_resamples", "resample_block", "seed"}
+    cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
+    return {
+        **cell,
+        **plan.fits[fit].model_dump(mode="json", include=inference),
+        "n_layers": plan.model(model).n_layers,
+        "rois": plan.datasets[dataset].roi_spheres(),
+    }
+
+
+def collect_scores(plan: Plan) -> Spec:
+    """Say what the master table holds about each model beside its scores."""
+    names = {run.model for dataset in plan.datasets for run in plan.runs_on(dataset)}
+    return {"models": {name: plan.model(name).describe(plan.final(name)) for name in sorted(names)}}
+
+
+def contrast_models(plan: Plan) -> Spec:
+    """Pair each network's last checkpoint with its untrained twin and with every baseline."""
+    pairs = []
+    for run in plan.runs:
+        if run.checkpoint == plan.final(run.model):
+            twins = [other for other in plan.runs if other == (run.model, "untrained-seed1")]
+            pairs += [[list(run), list(other)] for other in (*twins, *plan.baselines)]
+    return {"pairs": pairs}
+
+
+def collect_quality(plan: Plan) -> Spec:
+    return {"excluded": {name: found.excluded for name, found in plan.datasets.items()}}
+
+
+def recover_truth(plan: Plan) -> Spec:
+    """Say what was planted, for the comparison with what was found."""
+    settings = {
+        name: {
+            **plan.simulated(name).model_dump(
+                mode="json", include={"regions", "signal", "planted"}
+            ),
+            "n_subjects": len(plan.datasets[name].subjects),
+        }
+        for name in plan.simulated_datasets()
+    }
+    poolings = {name: fit.pooling for name, fit in plan.fits.items()}
+    return {"datasets": settings, "poolings": poolings}
