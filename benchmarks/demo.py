@@ -9,6 +9,7 @@ with the start-up that importing libraries costs beside it.
 import argparse
 import csv
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -75,6 +76,10 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
+        clone = Path(name) / "clone"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        environment = seconds(["make", "setup"], clone)
+        shutil.rmtree(clone)
         folder = Path(name)
         for part in ("Snakefile", "config", "workflow", "profiles"):
             (folder / part).symlink_to(ROOT / part)
@@ -86,6 +91,7 @@ def main() -> None:
         jobs = measured(folder)
 
     total = sum(map(sum, jobs.values()))
+    print(f"environment: {environment:.0f} s (make setup in a new clone, downloads cached)")
     print(f"demo: {run:.0f} s on {args.cores} cores, report {report_seconds:.0f} s")
     print(f"building the DAG: {plan:.0f} s; cores busy: {total / (run * args.cores):.0%}\n")
     print(f"{'':26}{'jobs':>6}{'job-s':>8}{'share':>7}{'import s':>10}{'of it':>7}")

@@ -70,6 +70,66 @@ def test_an_unknown_name_is_refused_before_any_job(
     assert expected in refused(folder, STUDY.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[shuffled-5]", "[shuffled-5, shuffled-5]", "`shuffled-5` stands twice"),
+        ("[shuffled-5]", "[shuffled-5, story-5]", "fit story-5 is for story, and no dataset is"),
+    ],
+)
+def test_what_would_be_computed_twice_or_never_is_refused(
+    folder: Path, old: str, new: str, expected: str
+) -> None:
+    assert expected in refused(folder, STUDY.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("model: suite-l", "model: suite-x", "unknown model `suite-x`; did you mean suite-"),
+        ("temporal: {L: 1.0", "temporl: {L: 1.0", "signal.gain names frontal, temporl"),
+        ('subjects: ["01", "02"', 'subjects: ["01", "01"', "a subject stands twice"),
+        ('subjects: ["01"', 'subjects: ["average"', "`average` and `group` are made"),
+        ("kind: sentences", "kind: sentence", "`kind` is 'sentence'; expected"),
+    ],
+)
+def test_a_wrong_dataset_is_refused(folder: Path, old: str, new: str, expected: str) -> None:
+    path = folder / "datasets" / "simulated-sentences.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert expected in refused(folder, STUDY)
+
+
+@pytest.mark.parametrize("name", ["fits.yaml", "models.yaml", "datasets/simulated-sentences.yaml"])
+def test_a_file_that_is_no_mapping_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("")
+    assert f"{name}: expected `key: value` lines" in refused(folder, STUDY)
+
+
+def test_an_unknown_place_in_a_path_is_refused(folder: Path, monkeypatch, data_dir: Path) -> None:
+    monkeypatch.setenv("LMCORTEX_DATA", str(data_dir))
+    path = folder / "datasets" / "alice.yaml"
+    path.write_text(path.read_text().replace("s{subject}", "s{sub}"))
+    with pytest.raises(InputError, match=r"unknown place 'sub'; known: \{run\}, \{subject\}"):
+        load_plan({"study": "alice"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (("alise", "story-5", "all"), "unknown dataset `alise`; did you mean alice"),
+        (("alice", "story-6", "all"), "unknown fit `story-6`; did you mean story-5"),
+        (("alice", "story-5", "PLT"), "unknown ROI `PLT`; did you mean PTL"),
+    ],
+)
+def test_a_file_that_cannot_be_made_is_refused_before_any_job(
+    asked: tuple[str, str, str], expected: str, monkeypatch, data_dir: Path
+) -> None:
+    monkeypatch.setenv("LMCORTEX_DATA", str(data_dir))
+    with pytest.raises(InputError, match=expected):
+        load_plan({"study": "alice"}, CONFIG).check_asked(*asked)
+
+
 def test_an_unknown_study_is_refused_with_the_nearest(folder: Path) -> None:
     with pytest.raises(InputError, match=r"studies/alise\.yaml: no such file; did you mean alice"):
         load_plan({"study": "alise"}, folder)

@@ -161,8 +161,9 @@ def test_touching_every_file_runs_nothing(space: Workspace) -> None:
         ["--config", "device=cpu"],
         ["--set-threads", "fit_encoding=2"],
         ["--set-resources", "fit_encoding:mem_mb=9999"],
+        ["--profile", str(ROOT / "profiles" / "slurm")],
     ],
-    ids=["device", "threads", "memory"],
+    ids=["device", "threads", "memory", "profile"],
 )
 def test_how_a_job_is_run_does_not_run_it_again(space: Workspace, options: list[str]) -> None:
     assert space.planned(*options) == {}

@@ -79,11 +79,7 @@ rule plot_heatmap:
             caption="../report/heatmap.rst",
             category="3 Layers",
             subcategory="{dataset}",
-            labels={
-                "fit": "{fit}",
-                "figure": "layers and training",
-                "model": "{model}",
-            },
+            labels={"fit": "{fit}", "figure": "training of {model}"},
         ),
     log:
         paths.log(fit_figure("heatmap-{model}")),

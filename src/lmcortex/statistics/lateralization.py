@@ -43,7 +43,7 @@ def fit_lateralization(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFram
     -------
     One row per cell, subject (`group`, `average`) and roi: `left`, `right` (r); `difference` =
     left - right with its interval; `difference_normalized`, the same of r_normalized; `index` =
-    (left - right) / (left + right), NaN unless the sum is above 0. `p` is two-sided: for `group`
+    (left - right) / (left + right), NaN where a side is negative. `p` is two-sided: for `group`
     the subjects' differences have their signs flipped, for `average` the draws are compared with 0.
     `slope_log10_params` is the slope of the difference over the final checkpoints of the models of
     the same dataset, fit, subject, roi and role.
@@ -82,7 +82,8 @@ def left_minus_right(nested: pd.DataFrame) -> pd.DataFrame:
         right=right,
         difference=difference,
         difference_normalized=pairs["r_normalized_left"] - pairs["r_normalized_right"],
-        index=(difference / total).where(total > 0),
+        # With a negative side the ratio is no share any more: it leaves -1 to 1.
+        index=(difference / total).where((left >= 0) & (right >= 0) & (total > 0)),
         draws=pairs["draws_left"] - pairs["draws_right"],
     )
 
