@@ -259,7 +259,7 @@ rule write_table_page:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=specs.dumps(reporting.table_page(PLAN)),
+        spec=spec_of(reporting.table_page),
         code=code_of("write_table_page"),
     shell:
         "python workflow/scripts/write_table_page.py --table {input.table} --template {input.template}"
@@ -287,7 +287,7 @@ rule write_software_page:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=specs.dumps(reporting.software_page(PLAN)),
+        spec=spec_of(reporting.software_page),
         code=code_of("write_software_page"),
     shell:
         "python workflow/scripts/write_software_page.py --provenance {input.provenance}"

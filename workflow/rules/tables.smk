@@ -26,7 +26,7 @@ rule collect_scores:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        spec=specs.dumps(specs.collect_scores(PLAN)),
+        spec=spec_of(specs.collect_scores),
         code=code_of("collect_scores"),
     shell:
         "python workflow/scripts/collect_scores.py --scores {input.scores:q} --draws {input.draws:q}"
@@ -90,7 +90,7 @@ rule contrast_models:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=specs.dumps(specs.contrast_models(PLAN)),
+        spec=spec_of(specs.contrast_models),
         code=code_of("contrast_models"),
     shell:
         "python workflow/scripts/contrast_models.py --scores {input.scores} --draws {input.draws}"
@@ -132,7 +132,7 @@ rule collect_quality:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=specs.dumps(specs.collect_quality(PLAN)),
+        spec=spec_of(specs.collect_quality),
         code=code_of("collect_quality"),
     shell:
         "python workflow/scripts/collect_quality.py --files {input:q} --spec {params.spec:q} --output {output} 2> {log}"
@@ -155,7 +155,7 @@ rule recover_truth:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        spec=specs.dumps(specs.recover_truth(PLAN)),
+        spec=spec_of(specs.recover_truth),
         code=code_of("recover_truth"),
     shell:
         "python workflow/scripts/recover_truth.py --scores {input.scores} --scaling {input.scaling}"
