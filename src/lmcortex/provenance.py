@@ -24,6 +24,13 @@ STAGE_VERSIONS = PACKAGE.parents[1] / "workflow" / "stage_versions.json"
 # How a command fails or signs its output, and what files are called, does not change its results,
 # so it is no reason to run it again.
 UNCOUNTED = {"cli", "errors", "paths", "provenance", "storage"}
+# Jobs with several outputs: what is measured is noted under the first.
+SECOND_OUTPUTS = {
+    "/words.parquet": "/items.parquet",
+    "/truth.safetensors": "/items.parquet",
+    ".draws.parquet": ".parquet",
+    "/draws.parquet": "/scores.parquet",
+}
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "himalaya", "nilearn")
 
 
@@ -178,6 +185,9 @@ def provenance_table(files: Iterable[str]) -> "pd.DataFrame":
 
 def measured(path: str) -> dict[str, float]:
     """Return the wall time and peak memory of the job that made `path`, as Snakemake measured."""
+    for second, first in SECOND_OUTPUTS.items():
+        if path.endswith(second):
+            path = path.removesuffix(second) + first
     benchmark = Path(paths.benchmark(path))
     if not benchmark.exists():
         return {"wall_s": math.nan, "peak_mb": math.nan}

@@ -306,13 +306,17 @@ def test_a_window_that_the_model_cannot_hold_is_refused(settings):
 # --- the command, and a real model ---------------------------------------------------------------
 
 
+def saved(kind: str, folder: Path) -> dict[str, Any]:
+    """Save a tiny model and return the description of its checkpoint."""
+    model, tokenizer = make(kind)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return fetch_checkpoint("tiny", "main", {"source": "folder", "folder": str(folder)})
+
+
 @pytest.fixture
 def checkpoint(tmp_path) -> dict[str, Any]:
-    model, tokenizer = make("gpt_neox")
-    model.save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    spec = {"source": "folder", "folder": str(tmp_path / "model")}
-    return fetch_checkpoint("tiny", "main", spec)
+    return saved("gpt_neox", tmp_path / "model")
 
 
 def command_line(
@@ -341,8 +345,9 @@ OF_STORY = {"kind": "story", "dtype": "float32", "context": {"tokens": None, "ne
     ids=["empty text", "longer than the context", "absent GPU", "word without a token"],
 )
 def test_the_command_ends_in_one_line_and_writes_nothing(
-    tmp_path, monkeypatch, checkpoint, spec, text, device, problem
+    tmp_path, monkeypatch, spec, text, device, problem
 ):
+    checkpoint = saved("bert", tmp_path / "model")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     items = pd.DataFrame({"item": ["a"], "text": [text]})
     words = story(text) if spec is OF_STORY else None
