@@ -24,7 +24,13 @@ def quality_table(files: Iterable[str], excluded: Mapping[str, Mapping[str, str]
     One row per fact; "" where a column does not apply.
     """
     facts = [
-        {"dataset": dataset, "subject": label, "measure": "left out", "value": 1, "detail": reason}
+        {
+            "dataset": dataset,
+            "subject": label,
+            "measure": "subjects left out",
+            "value": 1,
+            "detail": reason,
+        }
         for dataset, labels in sorted(excluded.items())
         for label, reason in sorted(labels.items())
     ]
