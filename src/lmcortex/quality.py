@@ -40,4 +40,6 @@ def quality_table(files: Iterable[str], excluded: Mapping[str, Mapping[str, str]
         facts += [{**source, **fact} for fact in made.get("quality", [])]
     table = pd.DataFrame(facts).reindex(columns=COLUMNS)
     labels = [column for column in COLUMNS if column != "value"]
-    return table.assign(**{label: table[label].fillna("").astype(str) for label in labels})
+    return table.assign(
+        **{label: table[label].astype(object).fillna("").astype(str) for label in labels}
+    )
