@@ -9,6 +9,7 @@ SHELL := bash
 STUDY ?= demo
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 TESTS ?= tests/unit tests/workflow
+BENCH ?= $(basename $(notdir $(wildcard benchmarks/*.py)))
 ENVS ?= envs
 
 UV_VERSION := 0.13.8
@@ -28,11 +29,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo report plan orphans bench test lint format browser schema envs clean
+.PHONY: help setup demo report plan efficiency fetch site orphans bench test gpu-test slurm-test slurm-faults lint format browser cluster schema envs clean
 
 help: ## list the targets
 	@echo "make TARGET [STUDY=$(STUDY)] [CORES=$(CORES)]"
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 demo: ## run every analysis on simulated brains, offline, and write the report
 	@echo "Demo: trains three small language models, simulates listeners, fits encoders, reports."
@@ -45,17 +46,38 @@ report: setup ## compute what is missing of STUDY and write its report
 	$(SNAKEMAKE) --cores $(CORES) --report $(REPORT) --report-stylesheet workflow/report/style.css
 	echo "Report: $(CURDIR)/$(REPORT)  ($$((SECONDS - start)) s)"
 
-plan: setup ## show which jobs STUDY still needs, without running any
-	@$(SNAKEMAKE) --dry-run --quiet rules
+plan: setup ## show what STUDY will cost, without running it; on a cluster: PROFILE=slurm
+	@python workflow/scripts/show_plan.py --config study=$(STUDY) $(if $(PROFILE),--profile $(PROFILE))
+
+efficiency: setup ## show what the jobs of STUDY used of what they asked for (PROFILE=slurm)
+	@python workflow/scripts/show_efficiency.py --config study=$(STUDY) $(if $(PROFILE),--profile $(PROFILE))
+
+fetch: setup ## bring back weights that STUDY still needs; run with a profile: PROFILE=slurm
+	@python workflow/scripts/restore_weights.py --study $(STUDY) $(if $(PROFILE),--profile $(PROFILE))
+
+site: setup ## ask the Slurm cluster for account and partitions, for profiles/slurm/site.yaml
+	@python workflow/scripts/write_site.py --site profiles/slurm/site.yaml
 
 orphans: setup ## list results that no study asks for any more
 	@python workflow/scripts/list_orphans.py
 
-bench: setup ## measure where the demo's time goes
-	@python benchmarks/demo.py --cores $(CORES)
+bench: setup ## measure speed and memory; one benchmark: make bench BENCH=demo
+	@for name in $(BENCH); do
+		echo "== $$name"
+		python benchmarks/$$name.py
+	done
 
 test: setup browser ## run the tests; one file: make test TESTS=tests/unit/test_registry.py
 	@pytest $(TESTS)
+
+gpu-test: setup ## check that a GPU computes what the processor computes; needs one
+	@pytest tests/gpu
+
+slurm-test: setup cluster ## run a small study on a real Slurm cluster on this machine (Debian, root)
+	@pytest tests/slurm/test_cluster.py
+
+slurm-faults: setup cluster ## break such a cluster in every way while a study runs; one: FAULT=node-lost
+	@python tests/slurm/faults.py $(FAULT)
 
 lint: setup ## check style, rules, types
 	ruff check .
@@ -90,6 +112,15 @@ setup: .venv/.synced
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and was not found" >&2; exit 1; }
 	"$(PYTHON)" -m venv .tools/uv-$(UV_VERSION)
 	.tools/uv-$(UV_VERSION)/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+# Tests bring up a cluster of their own; where Slurm is missing and may be installed, install it.
+cluster:
+	@if [ "$$(id -u)" = 0 ] && ! type slurmctld slurmdbd munged mariadbd ip >/dev/null 2>&1 \
+			&& command -v apt-get >/dev/null; then
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			slurm-wlm slurmdbd munge mariadb-server iproute2 >/dev/null
+	fi
 
 # Tests open the report in Chromium; where that is missing and may be installed, install it.
 browser:

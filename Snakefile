@@ -43,20 +43,27 @@ rule all:
     default_target: True
     input:
         PLAN.tables(),
-        reporting.figures(PLAN),
-        reporting.pages(PLAN),
+        later(reporting.figures, PLAN),
+        later(reporting.pages, PLAN),
+        later(PLAN.releases),
 
 
 rule features:
     input:
-        PLAN.all_features(),
+        later(PLAN.all_features),
+        later(PLAN.releases),
 
 
 rule fits:
     input:
-        PLAN.all_fits(),
+        later(PLAN.all_fits),
+        later(PLAN.releases),
 
 
 rule scores:
     input:
         PLAN.table("scores"),
+        later(PLAN.releases),
+
+
+add_site_resources(workflow.rules)

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import unquote, urlsplit
@@ -24,6 +24,7 @@ class Hub:
     files: dict[str, bytes]
     repo: str = "lab/tiny"
     revisions: tuple[str, ...] = ("main", "step512")
+    commit: str = COMMIT
     gated: bool = False
     drops: Counter[str] = field(default_factory=Counter)
     shorter: set[str] = field(default_factory=set)
@@ -31,6 +32,10 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
     endpoint: str = ""
+
+    def at(self, path: str) -> "Hub":
+        """Return the repository that a path asks for; here there is one."""
+        return self
 
     def listing(self) -> bytes:
         """Answer /api/models/{repo}/revision/{revision}?blobs=true."""
@@ -47,7 +52,32 @@ class Hub:
             }
             for name, content in self.files.items()
         ]
-        return json.dumps({"id": self.repo, "sha": COMMIT, "siblings": siblings}).encode()
+        return json.dumps({"id": self.repo, "sha": self.commit, "siblings": siblings}).encode()
+
+
+@dataclass
+class Steps(Hub):
+    """A repository whose revisions differ: `own` holds each one's files over the common ones.
+
+    ``commits`` says what a revision stands for; it moves on when that is changed.
+    """
+
+    own: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for revision in list(self.own):
+            self.commits[revision] = hashlib.sha1(revision.encode()).hexdigest()
+            self.own[self.commits[revision]] = self.own.pop(revision)
+
+    def at(self, path: str) -> Hub:
+        parts = [self.commits.get(part, part) for part in path.split("/")]
+        commit = next((part for part in parts if part in self.own), None)
+        if commit is None:
+            return self
+        names = (commit, *(name for name in self.commits if self.commits[name] == commit))
+        files = self.files | self.own[commit]
+        return replace(self, files=files, revisions=names, commit=commit, own={}, commits={})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,8 +94,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, body: bool) -> None:
-        hub = self.hub
         path = unquote(urlsplit(self.path).path).strip("/")
+        hub = self.hub.at(path)
         hub.requests.append(f"{self.command} {path} {self.headers.get('Range', '')}".strip())
         if hub.repo in path:
             hub.tokens.add(self.headers.get("Authorization"))
@@ -78,15 +108,15 @@ class Handler(BaseHTTPRequestHandler):
         elif hub.gated:
             self.refuse(403, "GatedRepo")
         else:
-            self.send_file(path.removeprefix(download).partition("/")[2], body)
+            self.send_file(hub, path.removeprefix(download).partition("/")[2], body)
 
     def refuse(self, status: int, code: str) -> None:
         self.send(b"", status, {"X-Error-Code": code})
 
-    def send_file(self, name: str, body: bool) -> None:
-        hub, content = self.hub, self.hub.files[name]
+    def send_file(self, hub: Hub, name: str, body: bool) -> None:
+        content = hub.files[name]
         headers = {
-            "X-Repo-Commit": COMMIT,
+            "X-Repo-Commit": hub.commit,
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
             "X-Linked-Size": str(len(content)),
         }

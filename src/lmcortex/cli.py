@@ -4,6 +4,8 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
 from lmcortex.errors import InputError
 
@@ -21,14 +23,28 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def listed(path: str) -> list[str]:
+    """Read an option that names a list: a file or pipe with one path in each line."""
+    return Path(path).read_text("utf-8").splitlines()
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a command; a failure that the user can mend is one line and exit status 1."""
     try:
         main()
     except InputError as error:
-        sys.exit(f"error: {error}")
+        fail(str(error))
     except MemoryError as error:
-        sys.exit(f"error: out of memory ({error}); ask for more with mem_mb or retry the job")
+        fail(f"out of memory ({error}); ask for more with mem_mb or retry the job")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {where}{error.strerror or error}")
+        fail(f"{where}{error.strerror or error}")
+
+
+def fail(message: str) -> NoReturn:
+    """Say why on stderr, or on stdout where stderr is a log on a full disk, and exit."""
+    try:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        print(f"error: {message}", flush=True)
+    sys.exit(1)

@@ -16,10 +16,12 @@ from lmcortex.errors import InputError, suggestion
 
 Name = Annotated[str, Field(pattern=f"^({paths.NAME})$")]
 Label = Annotated[str, Field(pattern=f"^({paths.LABEL})$")]
+Limit = Annotated[int, Field(ge=1)]
 Hemisphere = Literal["L", "R"]
 Baseline = Literal["word-rate", "position", "random-embedding"]
 Kind = TypeVar("Kind", bound=BaseModel)
 Value = TypeVar("Value")
+UNLIMITED = 10**9  # more than any job asks for
 BASELINES: tuple[Baseline, ...] = ("word-rate", "position", "random-embedding")
 
 
@@ -32,13 +34,44 @@ class Section(BaseModel):
 # --- site ---------------------------------------------------------------------------------------
 
 
+class Partition(Section):
+    """The most that one job may ask for in a partition, in the words of the Slurm plugin."""
+
+    max_runtime: Limit = Field(default=UNLIMITED, description="minutes")
+    max_mem_mb: Limit = Field(default=UNLIMITED, description="MB")
+    max_threads: Limit = UNLIMITED
+    max_gpu: int = Field(default=0, ge=0, description="GPU jobs go only where this is above zero")
+    available_gpu_models: list[str] = Field(default=[], description="none: of any kind")
+
+
 class Site(Section):
-    """config/config.yaml: what belongs to the machine, and the study that runs by default."""
+    """What belongs to the machine, and the study that runs by default.
+
+    From config/config.yaml, on a cluster profiles/slurm/site.yaml on top of it, and --config.
+    """
 
     study: str = Field(default="demo", description="name of a file in config/studies, or a path")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
         description="where models and encoders run; under cuda a missing GPU is an error",
+    )
+    weights_budget_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="most room for downloaded weights, in 10^9 bytes: a download waits until it "
+        "fits, and weights go when their last job is done; none: all are kept",
+    )
+    weights_wait_hours: float = Field(
+        default=24, gt=0, description="how long a download waits for room before it fails"
+    )
+    account: str | None = Field(
+        default=None, min_length=1, description="Slurm account of all jobs; none: the user's own"
+    )
+    gpu_model: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_.]+$", description="kind of GPU to ask Slurm for"
+    )
+    partitions: dict[str, Partition] = Field(
+        default={}, description="where Slurm jobs may go; none: to the default partition"
     )
 
 
@@ -210,6 +243,17 @@ def expand(path: str, where: str) -> str:
             "that holds the data"
         )
     return expanded
+
+
+def load_site(study: str, profile: Path | None, folder: Path = Path("config")) -> Site:
+    """Read the settings of the machine as Snakemake does with a profile that has a site.yaml."""
+    own = [profile / "site.yaml"] if profile else []
+    settings: dict[str, Any] = {}
+    for path in (folder / "config.yaml", *own):
+        settings |= read_yaml(path)
+    return check(
+        Site, settings | {"study": study}, " and ".join(map(str, [folder / "config.yaml", *own]))
+    )
 
 
 def load_fits(folder: Path) -> dict[str, Fit]:

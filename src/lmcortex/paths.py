@@ -24,6 +24,7 @@ FIT = f"{_DATASET}/encoding/{_CELL}/layer-{{layer}}/sub-{{subject}}.nc"
 SCORES = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.parquet"
 DRAWS = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.draws.parquet"
 
+RELEASED = f"{_STUDY}/released/{{model}}/{{checkpoint}}.json"
 TABLE = f"{_STUDY}/tables/{{table}}.parquet"
 FIT_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{fit}}/{{figure}}.svg"
 DATASET_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{figure}}.svg"

@@ -97,21 +97,34 @@ class Plan:
 
     def model(self, name: str) -> Model:
         """Return the registry entry of a model, or the entry of a pseudo-model."""
-        if name in self.models:
-            return self.models[name]
-        planted = (model for found in self.datasets.values() for model in found.planted_models())
-        return next((model for model in planted if model.name == name), registry.pseudo_model(name))
+        return self.models.get(name) or self._planted.get(name) or registry.pseudo_model(name)
+
+    @cached_property
+    def _planted(self) -> dict[str, Model]:
+        found = (dataset.planted_models() for dataset in self.datasets.values())
+        return {model.name: model for models in found for model in models}
 
     def final(self, name: str) -> str:
         """Return the last checkpoint of a model that the study asks for."""
-        listed = [run.checkpoint for run in self.runs if run.model == name]
-        trained = [checkpoint for checkpoint in listed if not registry.UNTRAINED.match(checkpoint)]
-        steps = {
-            int(checkpoint.removeprefix("step")): checkpoint
-            for checkpoint in trained
-            if registry.STEP.match(checkpoint)
-        }
-        return steps[max(steps)] if steps else self.model(name).final
+        return self._finals.get(name) or self.model(name).final
+
+    @cached_property
+    def _finals(self) -> dict[str, str]:
+        """The last training step of each model, where the study asks for one."""
+        steps: dict[str, int] = {}
+        for model, checkpoint in self.runs:
+            if step := registry.STEP.fullmatch(checkpoint):
+                steps[model] = max(int(step[1]), steps.get(model, 0))
+        return {model: f"step{step}" for model, step in steps.items()}
+
+    def extracted_on(self, dataset: str) -> list[Run]:
+        """The networks that read a stimulus: the study's, and one that it is simulated from."""
+        simulated_from = [self.simulated_from(dataset)] if self.datasets[dataset].simulated else []
+        return list(dict.fromkeys([*self.runs, *simulated_from]))
+
+    def simulated_from(self, dataset: str) -> Run:
+        model = self.simulated(dataset).signal.states.model
+        return Run(model, self.model(model).final)
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -121,6 +134,28 @@ class Plan:
             for dataset in self.study.datasets
             for run in self.runs_on(dataset)
         ]
+
+    def features_of(self, run: Run) -> list[str]:
+        """Every output of a network's GPU jobs: after them, its weights are needed no more."""
+        return [
+            paths.FEATURES.format(dataset=dataset, **run._asdict())
+            for dataset in self.study.datasets
+            if run in self.extracted_on(dataset)
+        ]
+
+    def release_files(self) -> list[str]:
+        """What notes that weights left the cache: one file for each run with weights of the hub."""
+        runs = [run for dataset in self.study.datasets for run in self.extracted_on(dataset)]
+        return [
+            paths.RELEASED.format(study=self.name, **run._asdict())
+            for run in dict.fromkeys(runs)
+            if self.model(run.model).source == "hub"
+            and not registry.UNTRAINED.fullmatch(run.checkpoint)
+        ]
+
+    def releases(self) -> list[str]:
+        """The release files that are asked for: none where the site keeps all weights."""
+        return self.release_files() if self.site.weights_budget_gb else []
 
     def fit_files(self, cell: Cell) -> list[str]:
         """The encoding files of a cell: one for each block of layers and of subjects."""
@@ -185,16 +220,14 @@ class Plan:
         tables = self.tables()
         return {
             *self.signed_files(),
+            *self.release_files(),
             *tables,
             *(str(Path(table).with_suffix(".csv")) for table in tables),
         }
 
     def planted_states(self, dataset: str) -> str:
         """The features of the model from whose states a dataset is simulated."""
-        states = self.simulated(dataset).signal.states
-        return paths.FEATURES.format(
-            dataset=dataset, model=states.model, checkpoint=self.model(states.model).final
-        )
+        return paths.FEATURES.format(dataset=dataset, **self.simulated_from(dataset)._asdict())
 
     def simulated_datasets(self) -> list[str]:
         return [name for name, dataset in self.datasets.items() if dataset.simulated]
@@ -232,14 +265,14 @@ def load_plan(settings: dict[str, Any], folder: Path = Path("config")) -> Plan:
 
     Parameters
     ----------
-    settings : what config/config.yaml and the command line say: `study` and `device`.
+    settings : what config/config.yaml, a profile's site.yaml and the command line say.
     folder : the configuration folder.
 
     Raises
     ------
     InputError : an unknown key or name, with the nearest valid ones.
     """
-    site = config.check(Site, settings, f"{folder}/config.yaml or --config")
+    site = config.check(Site, settings, f"{folder}/config.yaml, site.yaml or --config")
     name, study = config.load_study(site.study, folder)
     where = f"study {name}"
     fits = config.load_fits(folder)

@@ -8,7 +8,7 @@ import math
 import os
 import subprocess
 import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -86,12 +86,11 @@ def code_digest(script: Path) -> str:
     -------
     12 hexadecimal digits.
     """
-    sources = {path: path.read_text("utf-8") for path in imported_files(script)}
     digest = hashlib.sha256()
     root = PACKAGE.parents[1]
-    for path in sorted(sources):
+    for path in sorted(imported_files(script)):
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        digest.update(f"{name}\n{bare_code(sources[path])}\n".encode())
+        digest.update(f"{name}\n{bare_file(path)}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -103,11 +102,17 @@ def imported_files(script: Path) -> set[Path]:
         path = waiting.pop()
         if path not in found and (path.parent != PACKAGE or path.stem not in UNCOUNTED):
             found.add(path)
-            waiting += package_imports(ast.parse(path.read_text("utf-8")))
+            waiting += package_imports(path)
     return found
 
 
-def package_imports(tree: ast.AST) -> Iterable[Path]:
+@cache
+def package_imports(path: Path) -> list[Path]:
+    """Return the files of this package that one file imports."""
+    return list(_package_imports(ast.parse(path.read_text("utf-8"))))
+
+
+def _package_imports(tree: ast.AST) -> Iterator[Path]:
     for node in ast.walk(tree):
         match node:
             case ast.ImportFrom(module=str(module), names=names):
@@ -124,6 +129,11 @@ def package_imports(tree: ast.AST) -> Iterable[Path]:
                     yield path.with_suffix(".py")
                 elif (path / "__init__.py").exists():
                     yield path / "__init__.py"
+
+
+@cache
+def bare_file(path: Path) -> str:
+    return bare_code(path.read_text("utf-8"))
 
 
 def bare_code(source: str) -> str:

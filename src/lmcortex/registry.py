@@ -107,9 +107,14 @@ class Model(Section):
         return {**self.model_dump(mode="json", include=about, exclude_none=True), "final": final}
 
     def revision_of(self, checkpoint: str) -> str:
-        """Return the revision that holds a checkpoint's weights."""
+        """Return the revision that holds a checkpoint's files.
+
+        What belongs to no step, such as the configuration for fresh weights, is taken from main.
+        """
+        if "{step}" not in self.revision:
+            return self.revision
         step = STEP.fullmatch(checkpoint)
-        return self.revision.format(step=step[1]) if step else self.revision.partition("{")[0]
+        return self.revision.format(step=step[1]) if step else "main"
 
 
 def log_spaced(steps: tuple[int, ...], n: int, where: str) -> list[int]:

@@ -31,7 +31,6 @@ AVERAGE = "average"
 GROUP = "group"
 CELL = ["dataset", "fit", "model", "checkpoint"]
 KEY = [*CELL, "layer", "subject", "roi", "hemisphere"]
-DRAWS_KEY = [*CELL, "subject", "roi", "hemisphere"]
 # Columns of a resampling step: 1000 resamples of this many series are a few dozen megabytes.
 COLUMNS_PER_BATCH = 2000
 
@@ -106,7 +105,8 @@ def score_rois(
     Returns
     -------
     scores : rows of the master table without what the registry knows; layer -1 is nested.
-    draws : nested rows only: the cell, `subject`, `roi`, `hemisphere` and the resampled `draws`.
+    draws : the resampled `draws` of those rows that speak for the dataset (`average`, `group`, or
+        the only subject), by the key of the master table.
 
     Raises
     ------
@@ -123,19 +123,23 @@ def score_rois(
     ]
     regions += group_regions(regions, spec)
     rows = [row for region in regions for row in _region_rows(region, layers, alphas, spec)]
+    speaking = {AVERAGE, GROUP} if len({region.subject for region in regions}) > 1 else None
     draws = [
         {
             **{name: spec[name] for name in CELL},
+            "layer": int(layer),
             "subject": region.subject,
             "roi": region.roi,
             "hemisphere": region.hemisphere,
-            "draws": region.draws[-1].astype(np.float32),
+            "draws": resampled.astype(np.float32),
         }
         for region in regions
+        if speaking is None or region.subject in speaking
+        for layer, resampled in zip([*layers, NESTED], region.draws, strict=True)
     ]
     return (
         pd.DataFrame(rows).sort_values(KEY, ignore_index=True),
-        pd.DataFrame(draws).sort_values(DRAWS_KEY, ignore_index=True),
+        pd.DataFrame(draws).sort_values(KEY, ignore_index=True),
     )
 
 

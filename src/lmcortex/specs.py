@@ -50,7 +50,7 @@ def fetch_checkpoint(plan: Plan, model: str, checkpoint: str) -> Spec:
         "folder": folder,
         "package": entry.package,
         "subfolder": entry.subfolder,
-        "revision": entry.revision_of(checkpoint) or "main",
+        "revision": entry.revision_of(checkpoint),
         "seed": int(untrained[1]) if untrained else None,
         "task": entry.task,
         "weights": entry.weights,

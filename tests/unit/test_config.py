@@ -6,7 +6,7 @@ import pytest
 
 from lmcortex import config, specs
 from lmcortex.errors import InputError
-from lmcortex.plan import load_plan
+from lmcortex.plan import Run, load_plan
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDY = """
@@ -139,6 +139,25 @@ def test_an_unknown_device_is_refused(folder: Path) -> None:
     assert "`device` is 'gpu'" in refused(folder, STUDY, {"device": "gpu"})
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"acount": "lab"}, "site.yaml or --config: unknown key `acount`; did you mean account"),
+        ({"account": 123}, "`account` is 123"),
+        ({"gpu_model": "a100-40gb"}, "`gpu_model` is 'a100-40gb'"),
+        (
+            {"partitions": {"a": {"max_gpus": 2}}},
+            "key `partitions.a.max_gpus`; did you mean max_gpu",
+        ),
+        ({"partitions": {"a": {"max_runtime": "1-00"}}}, "`partitions.a.max_runtime` is '1-00'"),
+    ],
+)
+def test_a_wrong_setting_of_the_site_is_refused(
+    folder: Path, settings: dict, expected: str
+) -> None:
+    assert expected in refused(folder, STUDY, settings)
+
+
 def test_an_unset_environment_variable_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +178,45 @@ def test_final_and_the_last_step_are_one_run(folder: Path) -> None:
     (folder / "studies" / "mine.yaml").write_text(study)
     plan = load_plan({"study": "mine"}, folder)
     assert [run.checkpoint for run in plan.runs] == ["step143000", "untrained-seed1"]
+
+
+def test_only_weights_of_the_hub_are_released_and_only_under_a_budget(folder: Path) -> None:
+    study = STUDY + "  - {name: suite-l}\n"
+    (folder / "studies" / "mine.yaml").write_text(study)
+    kept = load_plan({"study": "mine"}, folder)
+    budget = load_plan({"study": "mine", "weights_budget_gb": 100}, folder)
+    assert kept.releases() == []
+    assert budget.releases() == ["results/studies/mine/released/gpt2/main.json"]
+    # Without a budget the file is no orphan either: it says what was done.
+    assert set(budget.releases()) <= kept.outputs()
+
+
+def test_weights_are_released_after_the_features_of_every_dataset_that_reads_them(
+    folder: Path,
+) -> None:
+    change = ("model: suite-l", "model: opt-125m")
+    path = folder / "datasets" / "simulated-sentences.yaml"
+    assert change[0] in path.read_text()
+    path.write_text(path.read_text().replace(*change))
+    study = STUDY.replace("[simulated-sentences]", "[simulated-sentences, simulated-story]")
+    study = study.replace("[shuffled-5]", "[shuffled-5, runs]")
+    (folder / "studies" / "mine.yaml").write_text(study)
+    plan = load_plan({"study": "mine", "weights_budget_gb": 100}, folder)
+    names = [Path(path).parent.name for path in plan.releases()]
+    assert names == ["gpt2", "opt-125m"]
+    features = "results/datasets/simulated-{}/features/{}/main.safetensors"
+    assert plan.features_of(Run("gpt2", "main")) == [
+        features.format(dataset, "gpt2") for dataset in ("sentences", "story")
+    ]
+    assert plan.features_of(Run("opt-125m", "main")) == [features.format("sentences", "opt-125m")]
+
+
+def test_a_profile_s_site_file_lies_over_the_settings(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.yaml").write_text("device: cpu\nweights_budget_gb: 1\n")
+    (tmp_path / "site.yaml").write_text("weights_budget_gb: 2.5\n")
+    assert config.load_site("mine", None, folder).weights_budget_gb == 1
+    site = config.load_site("mine", tmp_path, folder)
+    assert (site.study, site.device, site.weights_budget_gb) == ("mine", "cpu", 2.5)
 
 
 def test_specs_hold_no_path_of_the_machine_and_no_checkpoint_list(

@@ -206,7 +206,7 @@ def test_unknown_dtypes_are_refused(tmp_path):
 def test_a_checkpoint_absent_from_the_cache_is_refused():
     gone = {"model": "m", "checkpoint": "main", "source": "hub", "repo": "lab/none", "files": {}}
     gone |= {"commit": "0" * 40, "folder": None, "package": None}
-    with pytest.raises(InputError, match="not on this machine"):
+    with pytest.raises(InputError, match="make fetch STUDY="):
         models.checkpoint_folder(gone)
 
 

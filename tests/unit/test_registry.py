@@ -79,6 +79,13 @@ def test_a_pinned_revision_is_the_one_that_is_fetched() -> None:
     assert pinned.revision_of("main") == "v1.0"
 
 
+def test_fresh_weights_of_a_model_with_steps_take_their_configuration_from_main(
+    models: dict[str, registry.Model],
+) -> None:
+    assert models["pythia-14m"].revision_of("step512") == "step512"
+    assert models["pythia-14m"].revision_of("untrained-seed1") == "main"
+
+
 def test_steps_that_all_name_the_same_weights_are_refused() -> None:
     with pytest.raises(ValueError, match=r"need \{step\}"):
         registry.Model(name="mine", family="mine", folder="here", n_layers=2, width=8, steps=(1, 2))

@@ -158,7 +158,7 @@ def test_a_predicted_region_has_a_small_p_and_an_interval_around_its_score(rng):
     found = row(scores, roi="ATL", hemisphere="both", layer=-1)
     assert found["p"] == 1 / 200
     assert found["ci_low"] < found["r"] < found["ci_high"]
-    values = row(draws, roi="ATL", hemisphere="both")["draws"]
+    values = row(draws, roi="ATL", hemisphere="both", layer=-1)["draws"]
     assert (len(values), values.dtype) == (200, np.float32)
     assert np.mean(values) == pytest.approx(found["r"], abs=0.03)
 
@@ -171,10 +171,19 @@ def test_group_scores_average_the_subjects_and_leave_the_average_out(rng):
     assert nested.loc["group", "r"] == pytest.approx(nested.loc[["01", "02", "03"], "r"].mean())
     # Three positive subjects: one of the 8 sign patterns is as high.
     assert nested.loc["group", "p"] == 1 / 8
-    values = row(draws, subject="group", roi="IFG")["draws"]
+    values = row(draws, subject="group", roi="IFG", layer=-1)["draws"]
     subjects = nested.loc[["01", "02", "03"], "r"].to_numpy()
     assert values.min() == pytest.approx(subjects.min(), abs=1e-6)
     assert values.max() == pytest.approx(subjects.max(), abs=1e-6)
+
+
+def test_draws_are_kept_of_whoever_speaks_for_the_dataset(rng):
+    many = ("01", "02", "average")
+    kept = {
+        labels: set(score_rois([made_fit(rng, labels)], ceilings(labels), SPEC)[1]["subject"])
+        for labels in (many, ("01",))
+    }
+    assert kept == {many: {"group", "average"}, ("01",): {"01"}}
 
 
 def test_all_models_of_a_dataset_and_fit_share_their_resamples(rng):

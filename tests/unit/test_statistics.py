@@ -34,11 +34,10 @@ class Study:
 
     def add(self, model, checkpoint, r, *, subject="average", roi="ATL", side="L", **about):
         cell = {"dataset": "toy", "fit": "f", "model": model, "checkpoint": checkpoint}
-        where = {**cell, "subject": subject, "roi": roi, "hemisphere": side}
+        where = {**cell, "layer": -1, "subject": subject, "roi": roi, "hemisphere": side}
         self.scores.append(
             {
                 **where,
-                "layer": -1,
                 "r": r,
                 "ceiling": 0.5,
                 "r_normalized": r / 0.5,
@@ -97,15 +96,10 @@ def test_a_cell_that_the_spec_does_not_know_is_refused():
         statistics.collect_scores([pd.DataFrame([cell("a", "01", 0.1)])], {"models": {}})
 
 
-def test_draws_of_single_subjects_are_left_out():
-    rows = [{**cell("a", s, 0), "draws": [0.0]} for s in ("01", "group", "average")]
+def test_the_table_of_draws_holds_nested_scores():
+    rows = [{**cell("a", "group", 0, layer), "draws": [float(layer)]} for layer in (-1, 0, 1)]
     found = statistics.collect_draws([pd.DataFrame(rows)])
-    assert found["subject"].tolist() == ["average", "group"]
-
-
-def test_the_only_subject_of_a_dataset_speaks_for_it():
-    rows = [{**cell("a", "01", 0), "draws": [0.0]}]
-    assert statistics.collect_draws([pd.DataFrame(rows)])["subject"].tolist() == ["01"]
+    assert found["draws"].tolist() == [[-1.0]]
 
 
 def test_a_checkpoint_is_described_by_its_name():

@@ -2,13 +2,14 @@
 import inspect
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from lmcortex import paths, registry, reporting, specs
+from lmcortex import costs, paths, registry, reporting, specs
 from lmcortex.errors import InputError
-from lmcortex.plan import Cell, load_plan
+from lmcortex.plan import Cell, Run, load_plan
 from lmcortex.provenance import code_digest, reviewed_version
 
 try:
@@ -24,35 +25,50 @@ def spec_of(settings):
     """Return a params function: the spec that `settings` gives for a job's wildcards, as JSON."""
     names = list(inspect.signature(settings).parameters)[1:]
 
-    def spec(wildcards):
-        return specs.dumps(settings(PLAN, *(wildcards[name] for name in names)))
+    @cache  # most jobs share theirs with many
+    def dumps(*values):
+        return specs.dumps(settings(PLAN, *values))
 
-    return spec
+    return lambda wildcards: dumps(*(wildcards[name] for name in names))
 
 
 def code_of(script):
-    """Return the digest of a command's own code, so that an edit re-runs just its jobs."""
-    return code_digest(SCRIPTS / f"{script}.py")
+    """Return a params function: the digest of a command's code, so that an edit re-runs its jobs."""
+    path = SCRIPTS / f"{script}.py"
+    return lambda wildcards: code_digest(path)
 
 
 def version_of(script):
-    """Return the reviewed version of a GPU stage, whose re-run costs too much for a digest."""
+    """Return the reviewed version of a stage whose re-run costs too much for a digest."""
     return reviewed_version(script)
 
 
-def memory(base_mb, weights=0.0):
-    """Return a mem_mb function: a base plus a multiple of the model's weights in float32."""
+def resource_of(request, cost):
+    """Return a resource function: what a job asks for, of what it is expected to cost."""
+    names = costs.arguments(cost)
+    expected = cache(lambda *values: cost(PLAN, *values))
 
-    def mem_mb(wildcards, attempt):
-        parameters = PLAN.model(wildcards.model).n_params or 0 if weights else 0
-        return int((base_mb + weights * parameters * 4e-6) * attempt)
+    def resource(wildcards, attempt):
+        return request(expected(*(wildcards[name] for name in names)), attempt)
 
-    return mem_mb
+    return resource
 
 
-def minutes(base):
-    """Return a runtime function that grows with each attempt."""
-    return lambda wildcards, attempt: base * attempt
+def memory_of(cost):
+    return resource_of(costs.memory_request, cost)
+
+
+def runtime_of(cost):
+    return resource_of(costs.runtime_request, cost)
+
+
+def add_site_resources(rules):
+    """Have every job charged to the site's account, and GPU jobs ask for its kind of GPU."""
+    for each in rules:
+        if PLAN.site.account:
+            each.resources.setdefault("slurm_account", PLAN.site.account)
+        if PLAN.site.gpu_model and "gpu" in each.resources:
+            each.resources.setdefault("gpu_model", PLAN.site.gpu_model)
 
 
 def options(wildcards, input):
@@ -67,6 +83,14 @@ def options(wildcards, input):
 
 def shell_words(files):
     return shlex.join([files] if isinstance(files, str) else files)
+
+
+def later(files, *arguments):
+    """Return an input function: a long list of the study's files, made only for the job it is of.
+
+    A job on a cluster reads these rules anew and should not pay for what it does not need.
+    """
+    return lambda wildcards: files(*arguments)
 
 
 def stimulus_files(wildcards):
@@ -113,6 +137,10 @@ def planted_truth(wildcards):
     return {"truth": paths.TRUTH.format(dataset=wildcards.dataset)} if planted else {}
 
 
+def gpu_outputs(wildcards):
+    return PLAN.features_of(Run(wildcards.model, wildcards.checkpoint))
+
+
 def cell_fits(wildcards):
     try:
         PLAN.check_asked(wildcards.dataset, wildcards.fit, wildcards.roi)
@@ -143,5 +171,6 @@ def table(name):
     return PLAN.table(name)
 
 
+RELEASED = paths.RELEASED.replace("{study}", PLAN.name)
 SIMULATED = one_of(PLAN.simulated_datasets())
 AVERAGED = one_of(PLAN.averaged_datasets())

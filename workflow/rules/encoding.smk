@@ -1,8 +1,4 @@
 # Ridge encoders from states to responses, and their scores for each region.
-localrules:
-    score_roi,
-
-
 rule fit_encoding:
     input:
         item_table=paths.ITEMS,
@@ -17,8 +13,8 @@ rule fit_encoding:
         paths.benchmark(paths.FIT)
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=memory_of(costs.fit_encoding),
+        runtime=runtime_of(costs.fit_encoding),
         gpu=1,
         device=PLAN.site.device,
     params:
@@ -43,8 +39,8 @@ rule score_roi:
         paths.benchmark(paths.SCORES)
     threads: 1
     resources:
-        mem_mb=memory(3000),
-        runtime=minutes(30),
+        mem_mb=memory_of(costs.score_roi),
+        runtime=runtime_of(costs.score_roi),
     params:
         spec=spec_of(specs.score_roi),
         code=code_of("score_roi"),

@@ -15,8 +15,8 @@ rule extract_features:
         paths.benchmark(paths.FEATURES)
     threads: 1
     resources:
-        mem_mb=memory(3000, weights=1.5),
-        runtime=minutes(60),
+        mem_mb=memory_of(costs.extract_features),
+        runtime=runtime_of(costs.extract_features),
         gpu=1,
         device=PLAN.site.device,
     params:
@@ -42,8 +42,8 @@ rule compute_baseline:
     wildcard_constraints:
         model=registry.PSEUDO_NAME,
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.compute_baseline),
+        runtime=runtime_of(costs.compute_baseline),
     params:
         spec=spec_of(specs.compute_baseline),
         code=code_of("compute_baseline"),

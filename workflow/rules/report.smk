@@ -31,8 +31,8 @@ rule plot_overview:
         paths.benchmark(fit_figure("overview"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.fit_view),
         code=code_of("plot_overview"),
@@ -59,8 +59,8 @@ rule plot_layers:
         paths.benchmark(fit_figure("layers"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.fit_view),
         code=code_of("plot_layers"),
@@ -87,8 +87,8 @@ rule plot_heatmap:
         paths.benchmark(fit_figure("heatmap-{model}"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.model_view),
         code=code_of("plot_heatmap"),
@@ -116,8 +116,8 @@ rule plot_training:
         paths.benchmark(fit_figure("training"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.fit_view),
         code=code_of("plot_training"),
@@ -145,8 +145,8 @@ rule plot_scaling:
         paths.benchmark(fit_figure("scaling"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.fit_view),
         code=code_of("plot_scaling"),
@@ -174,8 +174,8 @@ rule plot_lateralization:
         paths.benchmark(fit_figure("lateralization"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.fit_view),
         code=code_of("plot_lateralization"),
@@ -201,8 +201,8 @@ rule plot_quality:
         paths.benchmark(dataset_figure("quality"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.dataset_view),
         code=code_of("plot_quality"),
@@ -227,8 +227,8 @@ rule plot_recovery:
         paths.benchmark(dataset_figure("recovery"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.dataset_view),
         code=code_of("plot_recovery"),
@@ -256,8 +256,8 @@ rule write_table_page:
         paths.benchmark(page("{page}"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(reporting.table_page),
         code=code_of("write_table_page"),
@@ -284,8 +284,8 @@ rule write_software_page:
         paths.benchmark(page("software"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.open_outputs),
+        runtime=runtime_of(costs.open_outputs),
     params:
         spec=spec_of(reporting.software_page),
         code=code_of("write_software_page"),

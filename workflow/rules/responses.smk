@@ -14,8 +14,8 @@ rule prepare_responses:
         paths.benchmark(paths.RESPONSES)
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory_of(costs.prepare_responses),
+        runtime=runtime_of(costs.prepare_responses),
     params:
         spec=spec_of(specs.prepare_responses),
         code=code_of("prepare_responses"),
@@ -40,8 +40,8 @@ rule simulate_responses:
     wildcard_constraints:
         dataset=SIMULATED,
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory_of(costs.simulate_responses),
+        runtime=runtime_of(costs.simulate_responses),
     params:
         spec=spec_of(specs.prepare_responses),
         code=code_of("simulate_responses"),
@@ -64,8 +64,8 @@ rule average_responses:
         subject="average",
         dataset=AVERAGED,
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory_of(costs.average_responses),
+        runtime=runtime_of(costs.average_responses),
     params:
         spec=spec_of(specs.average_responses),
         code=code_of("average_responses"),
@@ -85,8 +85,8 @@ rule estimate_ceiling:
         paths.benchmark(paths.CEILING)
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory_of(costs.estimate_ceiling),
+        runtime=runtime_of(costs.estimate_ceiling),
     params:
         spec=spec_of(specs.estimate_ceiling),
         code=code_of("estimate_ceiling"),

@@ -14,8 +14,8 @@ rule prepare_stimuli:
         paths.benchmark(paths.ITEMS)
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.small),
+        runtime=runtime_of(costs.small),
     params:
         spec=spec_of(specs.prepare_stimuli),
         code=code_of("prepare_stimuli"),
@@ -37,8 +37,8 @@ rule simulate_stimuli:
     wildcard_constraints:
         dataset=SIMULATED,
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.small),
+        runtime=runtime_of(costs.small),
     params:
         spec=spec_of(specs.prepare_stimuli),
         code=code_of("simulate_stimuli"),

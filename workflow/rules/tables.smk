@@ -1,4 +1,5 @@
-# The study's tables: the master table of scores, and what follows from it.
+# The study's tables: the master table of scores, and what follows from it. Where a command reads
+# every file of the study, it is given a list of them: a command line has no room for so many.
 localrules:
     collect_scores,
     fit_scaling,
@@ -12,8 +13,8 @@ localrules:
 
 rule collect_scores:
     input:
-        scores=PLAN.all_scores(),
-        draws=PLAN.all_scores(paths.DRAWS),
+        scores=later(PLAN.all_scores),
+        draws=later(PLAN.all_scores, paths.DRAWS),
     output:
         scores=table("scores"),
         draws=table("draws"),
@@ -23,14 +24,14 @@ rule collect_scores:
         paths.benchmark(table("scores"))
     threads: 1
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(30),
+        mem_mb=memory_of(costs.collect_scores),
+        runtime=runtime_of(costs.collect_scores),
     params:
         spec=spec_of(specs.collect_scores),
         code=code_of("collect_scores"),
     shell:
-        "python workflow/scripts/collect_scores.py --scores {input.scores:q} --draws {input.draws:q}"
-        " --spec {params.spec:q} --output {output.scores} --draws-output {output.draws} 2> {log}"
+        "python workflow/scripts/collect_scores.py --scores <(printf '%s\\n' {input.scores:q})"
+        " --draws <(printf '%s\\n' {input.draws:q}) --spec {params.spec:q} --output {output.scores} --draws-output {output.draws} 2> {log}"
 
 
 rule fit_scaling:
@@ -45,8 +46,8 @@ rule fit_scaling:
         paths.benchmark(table("scaling"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         code=code_of("fit_scaling"),
     shell:
@@ -66,8 +67,8 @@ rule fit_lateralization:
         paths.benchmark(table("lateralization"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         code=code_of("fit_lateralization"),
     shell:
@@ -87,8 +88,8 @@ rule contrast_models:
         paths.benchmark(table("model_contrasts"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(specs.contrast_models),
         code=code_of("contrast_models"),
@@ -109,8 +110,8 @@ rule track_training:
         paths.benchmark(table("training"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         code=code_of("track_training"),
     shell:
@@ -120,7 +121,7 @@ rule track_training:
 
 rule collect_quality:
     input:
-        PLAN.quality_files(),
+        later(PLAN.quality_files),
     output:
         table("quality"),
     log:
@@ -129,13 +130,14 @@ rule collect_quality:
         paths.benchmark(table("quality"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.open_outputs),
+        runtime=runtime_of(costs.open_outputs),
     params:
         spec=spec_of(specs.collect_quality),
         code=code_of("collect_quality"),
     shell:
-        "python workflow/scripts/collect_quality.py --files {input:q} --spec {params.spec:q} --output {output} 2> {log}"
+        "python workflow/scripts/collect_quality.py --files <(printf '%s\\n' {input:q})"
+        " --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule recover_truth:
@@ -152,8 +154,8 @@ rule recover_truth:
         paths.benchmark(table("truth_recovery"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
     params:
         spec=spec_of(specs.recover_truth),
         code=code_of("recover_truth"),
@@ -164,7 +166,7 @@ rule recover_truth:
 
 rule collect_provenance:
     input:
-        PLAN.signed_files(),
+        later(PLAN.signed_files),
     output:
         table("provenance"),
     log:
@@ -173,9 +175,10 @@ rule collect_provenance:
         paths.benchmark(table("provenance"))
     threads: 1
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
+        mem_mb=memory_of(costs.open_outputs),
+        runtime=runtime_of(costs.open_outputs),
     params:
         code=code_of("collect_provenance"),
     shell:
-        "python workflow/scripts/collect_provenance.py --files {input:q} --output {output} 2> {log}"
+        "python workflow/scripts/collect_provenance.py --files <(printf '%s\\n' {input:q})"
+        " --output {output} 2> {log}"

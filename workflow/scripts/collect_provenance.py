@@ -5,7 +5,7 @@ from lmcortex import cli, provenance, storage
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--files", nargs="+", required=True, help="outputs of the workflow")
+    parser.add_argument("--files", type=cli.listed, required=True, help="list of outputs")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
     table = provenance.provenance_table(args.files)

@@ -5,8 +5,8 @@ from lmcortex import cli, provenance, statistics, storage
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--scores", required=True, nargs="+")
-    parser.add_argument("--draws", required=True, nargs="+")
+    parser.add_argument("--scores", type=cli.listed, required=True, help="list of tables")
+    parser.add_argument("--draws", type=cli.listed, required=True, help="list of tables")
     parser.add_argument("--output", required=True)
     parser.add_argument("--draws-output", required=True)
     args = parser.parse_args()

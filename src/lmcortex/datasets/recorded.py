@@ -5,7 +5,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from lmcortex.config import Hemisphere, Label, Section
-from lmcortex.datasets.shared import Context, DatasetBase, Files
+from lmcortex.datasets.shared import (
+    WORDS_PER_SECOND,
+    Context,
+    DatasetBase,
+    Extent,
+    Files,
+    table_size,
+)
 
 Column = Literal["item", "text", "run", "subject", "onset", "duration", "word", "sentence"]
 
@@ -70,6 +77,13 @@ class Recorded(DatasetBase):
             return super().roi_names()
         return {target.roi for target in self.targets}
 
+    def n_targets(self) -> int:
+        return table_size(self.targets)[0] if isinstance(self.targets, str) else len(self.targets)
+
+    def n_rois(self) -> int:
+        """Return how many ROIs are scored; of those that only a table names, each may be one."""
+        return len(self.roi_names() or ()) or self.n_targets()
+
     def targets_file(self) -> Files:
         return {"targets": self.targets} if isinstance(self.targets, str) else {}
 
@@ -104,6 +118,10 @@ class Sentences(Recorded):
     def recording_files(self, subject: str) -> Files:
         return {"responses": self.responses.format(subject=subject), **self.targets_file()}
 
+    def extent(self) -> Extent:
+        rows, words = table_size(self.stimuli)
+        return Extent(rows, 1, words, self.n_targets(), self.n_rois())
+
     def stimuli_spec(self) -> dict[str, Any]:
         return self.model_dump(mode="json", include={"kind", "columns"})
 
@@ -130,6 +148,12 @@ class Story(Recorded):
     regions: dict[Label, Labels | Spheres] = Field(
         default={}, description="NIfTI: ROIs whose voxels are read; all of the mask without any"
     )
+    voxels: int = Field(
+        default=30_000,
+        ge=1,
+        description="NIfTI: about how many voxels the regions, or the mask, hold; jobs ask for "
+        "memory and time by it",
+    )
     runs: list[Label] = Field(default=["1"], min_length=1)
     samples: int | list[int] = Field(description="of each run, before trimming")
     tr: float = Field(gt=0, description="seconds from one sample to the next")
@@ -155,6 +179,18 @@ class Story(Recorded):
         given: Files = {name: path for name, path in volumes.items() if path}
         files: Files = {"responses": self.per_run(self.responses, subject)}
         return {**files, **given, **self.targets_file()}
+
+    def n_targets(self) -> int:
+        return self.voxels if self.mask else super().n_targets()
+
+    def n_rois(self) -> int:
+        return len(self.rois or self.regions) or 1 if self.mask else super().n_rois()
+
+    def extent(self) -> Extent:
+        n_runs = len(self.runs)
+        samples = self.samples * n_runs if isinstance(self.samples, int) else sum(self.samples)
+        words = round(samples * self.tr * WORDS_PER_SECOND)
+        return Extent(samples, n_runs, words, self.n_targets(), self.n_rois())
 
     def per_run(self, pattern: str, subject: str = "") -> list[str]:
         """Return the file of each run; one file that holds all runs is named once."""

@@ -1,6 +1,8 @@
 """What recorded and simulated datasets have in common."""
 
-from typing import Any, Literal
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -8,6 +10,39 @@ from lmcortex.config import Label, Section
 from lmcortex.registry import Model
 
 Files = dict[str, str | list[str]]  # by the command line option that takes them
+
+WORDS_PER_SECOND = 3.0  # of a story: 2.9 in Alice, 2.7 in The Little Prince
+# What is taken for a table that is not there yet.
+UNKNOWN_ROWS, UNKNOWN_WORDS = 1000, 20_000
+
+
+class Extent(NamedTuple):
+    """How much a dataset holds: near enough to say what a job will need, read from no response.
+
+    Attributes
+    ----------
+    samples : rows of the design, sentences or samples of all runs.
+    runs : of a story; 1 for sentences.
+    words : that a model reads.
+    targets : response series of one subject.
+    rois : regions that scores are given for.
+    """
+
+    samples: int
+    runs: int
+    words: int
+    targets: int
+    rois: int
+
+
+@cache
+def table_size(path: str) -> tuple[int, int]:
+    """Count the rows below a table's header, and its words; a stated number if it is missing."""
+    if not Path(path).is_file():
+        return UNKNOWN_ROWS, UNKNOWN_WORDS
+    with open(path, "rb") as file:
+        counts = [len(line.replace(b",", b" ").split()) for line in file]
+    return max(1, len(counts) - 1), sum(counts)
 
 
 class Sphere(Section):

@@ -6,7 +6,15 @@ from pydantic import Field, model_validator
 
 from lmcortex import registry
 from lmcortex.config import Hemisphere, Label, Section
-from lmcortex.datasets.shared import Context, DatasetBase, Files
+from lmcortex.datasets.shared import (
+    UNKNOWN_ROWS,
+    UNKNOWN_WORDS,
+    WORDS_PER_SECOND,
+    Context,
+    DatasetBase,
+    Extent,
+    Files,
+)
 from lmcortex.registry import Model
 
 
@@ -93,6 +101,12 @@ class Simulated(DatasetBase):
     def roi_names(self) -> set[str] | None:
         return {roi for rois in self.regions.values() for roi in rois}
 
+    def n_rois(self) -> int:
+        return sum(map(len, self.regions.values()))
+
+    def n_targets(self) -> int:
+        return 2 * self.n_rois() * self.signal.targets
+
     @model_validator(mode="after")
     def _regions_are_known(self) -> "Simulated":
         settings: dict[str, dict[str, Any]] = {"signal.gain": self.signal.gain}
@@ -123,6 +137,11 @@ class Simulated(DatasetBase):
 class SimulatedSentences(Simulated):
     kind: Literal["sentences"]
 
+    def extent(self) -> Extent:
+        samples = self.stimuli.sentences or UNKNOWN_ROWS
+        longest = self.stimuli.words[1] if self.stimuli.words else UNKNOWN_WORDS // UNKNOWN_ROWS
+        return Extent(samples, 1, samples * longest, self.n_targets(), self.n_rois())
+
     def stimuli_spec(self) -> dict[str, Any]:
         regions = sorted(self.regions)
         stimuli = self.stimuli.model_dump(mode="json", exclude_none=True)
@@ -136,6 +155,12 @@ class SimulatedStory(Simulated):
     kind: Literal["story"]
     tr: float = Field(default=2.0, gt=0, description="seconds from one sample to the next")
     context: Context = Context()
+
+    def extent(self) -> Extent:
+        runs = self.stimuli.runs or 1
+        samples = runs * (self.stimuli.samples or UNKNOWN_ROWS)
+        words = round(samples * self.tr * WORDS_PER_SECOND)
+        return Extent(samples, runs, words, self.n_targets(), self.n_rois())
 
     def stimuli_spec(self) -> dict[str, Any]:
         regions = sorted(self.regions)

@@ -5,6 +5,7 @@ Only their description becomes part of the workflow.
 """
 
 import json
+import math
 import os
 import pickle
 import re
@@ -18,11 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmcortex import storage
 from lmcortex.errors import InputError
-from lmcortex.models import files
+from lmcortex.models import files, ledger
 
 if TYPE_CHECKING:
     import torch
 
+# The hub's client reads this when it is imported. Without it, a blob may be a link into a store for
+# all repositories, and weights that are removed would free nothing.
+os.environ["HF_HUB_DISABLE_SHARED_BLOBS"] = "1"
 ATTEMPTS = 3
 T = TypeVar("T")
 UNTRAINED = re.compile(r"untrained-seed(\d+)")
@@ -36,6 +40,8 @@ class Request:
     checkpoint: str
     spec: Mapping[str, Any]
     suite: Path | None = None
+    budget: float = math.inf
+    patience: float = 0
 
     @property
     def name(self) -> str:
@@ -79,7 +85,12 @@ class Found:
 
 
 def fetch_checkpoint(
-    model: str, checkpoint: str, spec: Mapping[str, Any], suite: Path | None = None
+    model: str,
+    checkpoint: str,
+    spec: Mapping[str, Any],
+    suite: Path | None = None,
+    budget: float = math.inf,
+    patience: float = 0,
 ) -> dict[str, Any]:
     """Make a checkpoint's files present on this machine and describe them.
 
@@ -90,6 +101,8 @@ def fetch_checkpoint(
         and ``revision``; ``folder``; ``package`` and ``subfolder``. ``weights: bin`` allows
         conversion of .bin weights; ``task`` and ``n_params`` are passed on.
     suite : manifest of a locally trained suite, for ``source: suite``.
+    budget, patience : bytes that downloaded weights may take on this machine, and seconds to wait
+        until these fit (`lmcortex.models.ledger`).
 
     Returns
     -------
@@ -101,7 +114,7 @@ def fetch_checkpoint(
     ------
     InputError : one line for whatever keeps the files from being here and whole.
     """
-    request = Request(model, checkpoint, spec, suite)
+    request = Request(model, checkpoint, spec, suite, budget, patience)
     found = SOURCES[spec["source"]](request)
     held = files.facts(found.folder, found.names)
     files.check_facts(found.folder, held, found.expected)
@@ -126,6 +139,25 @@ def fetch_checkpoint(
         else spec.get("n_params"),
         "tokenizer_hash": files.combined_digest(held, tokenizer),
     }
+
+
+def restore_checkpoint(description: Mapping[str, Any], budget: float) -> None:
+    """Download a checkpoint of the hub again, by its commit, as it was when it was described.
+
+    Raises
+    ------
+    InputError : what came is not what was described.
+    ledger.NoRoom : it does not fit in the budget, in bytes.
+    """
+    spec = {
+        "source": "hub",
+        "repo": description["repo"],
+        "revision": description["commit"],
+        "weights": "bin" if description["folder"] else "safetensors",
+    }
+    again = fetch_checkpoint(description["model"], description["checkpoint"], spec, budget=budget)
+    where = Path(description["folder"] or f"{spec['repo']}@{spec['revision']}")
+    files.check_facts(where, again["files"], description["files"])
 
 
 def find_folder(request: Request) -> Found:
@@ -174,8 +206,9 @@ def found_in(
 def find_on_hub(request: Request) -> Found:
     """Resolve a revision on the Hugging Face hub and download the files that are needed.
 
-    The access token is read from HF_TOKEN and from nowhere else. Under HF_HUB_OFFLINE=1 the hub's
-    local cache must hold the revision already.
+    Weights are entered in the ledger first, which may have to wait for room. The access token is
+    read from HF_TOKEN and from nowhere else. Under HF_HUB_OFFLINE=1 the hub's local cache must hold
+    the revision already.
     """
     from huggingface_hub import HfApi, constants, hf_hub_download
 
@@ -187,12 +220,20 @@ def find_on_hub(request: Request) -> Found:
     info = online(
         lambda: HfApi().model_info(repo, revision=revision, files_metadata=True, token=token), where
     )
+    listed = {file.rfilename: file for file in info.siblings or []}
     expected = {
-        file.rfilename: {"size": file.size, "sha256": file.lfs.sha256 if file.lfs else None}
-        for file in info.siblings or []
+        name: {"size": file.size, "sha256": file.lfs.sha256 if file.lfs else None}
+        for name, file in listed.items()
     }
     names = request.needed(list(expected), where)
     commit = str(info.sha)
+    weights = {
+        name: (str(expected[name]["sha256"] or listed[name].blob_id), int(listed[name].size or 0))
+        for name in set(names) - set(files.support_files(names))
+    }
+    wanted = ledger.download(request.model, request.checkpoint, repo, commit, weights)
+    if wanted.sizes:
+        ledger.reserve(wanted, request.budget, request.patience)
     folder = Path()
     for name in names:
         path = online(
@@ -289,6 +330,10 @@ def convert_binaries(
     folder = Path(constants.HF_HOME) / "lmcortex" / f"{request.model}-{digest[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     names = [safetensors_name(name) for name in binaries]
+    if request.spec["source"] == "hub":
+        sizes = {folder / safetensors_name(name): held[name]["size"] for name in binaries}
+        made = ledger.entry_of(request.model, request.checkpoint, sizes)
+        ledger.reserve(made, request.budget, request.patience)
     for binary, name in zip(binaries, names, strict=True):
         with storage.replacing(folder / name) as temporary:
             if binary.endswith(".json"):

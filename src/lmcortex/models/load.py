@@ -33,6 +33,11 @@ def checkpoint_folder(checkpoint: Mapping[str, Any]) -> Path:
     InputError : a file is absent or is not the one described.
     """
     name = f"{checkpoint['model']} {checkpoint['checkpoint']}"
+    if checkpoint["source"] == "hub" and not is_here(checkpoint):
+        raise InputError(
+            f"{name}: its files have left the Hugging Face cache; bring back those that the study "
+            "still needs with `make fetch STUDY=...`"
+        )
     folder = locate(checkpoint)
     if folder is None or not folder.is_dir():
         raise InputError(f"{name}: its files are not on this machine; run fetch_checkpoint again")
@@ -50,6 +55,12 @@ def checkpoint_folder(checkpoint: Mapping[str, Any]) -> Path:
                 "run fetch_checkpoint again"
             )
     return folder
+
+
+def is_here(checkpoint: Mapping[str, Any]) -> bool:
+    """Say whether every file of a checkpoint is on this machine, without looking into it."""
+    folder = locate(checkpoint)
+    return folder is not None and all((folder / file).is_file() for file in checkpoint["files"])
 
 
 def locate(checkpoint: Mapping[str, Any]) -> Path | None:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from lmcortex.errors import InputError
 from lmcortex.inference import benjamini_hochberg
-from lmcortex.scores import AVERAGE, CELL, DRAWS_KEY, GROUP, KEY, NESTED
+from lmcortex.scores import AVERAGE, CELL, GROUP, KEY, NESTED
 
 SUMMARIES = (AVERAGE, GROUP)
+DRAWS_KEY = [*CELL, "subject", "roi", "hemisphere"]
 # What the study tables hold of a model beside its scores.
 ABOUT = ["role", "family", "n_params", "step", "tokens_seen", "final", "perplexity", "benchmark"]
 PER_STEP = "tokens_per_step"
@@ -19,6 +20,8 @@ TEXT = {
     *KEY,
     *("role", "family", "outcome", "predictor", "paired_over"),
     *("model_a", "checkpoint_a", "model_b", "checkpoint_b"),
+    *("measure", "variant", "unit", "last_layer", "control", "method"),
+    *("choice", "membership", "statistic", "null", "claim", "statement", "verdict", "detail"),
 }
 NUMBERS = ["n_params", "step", "tokens_seen", "perplexity", "benchmark"]
 
@@ -72,10 +75,9 @@ def is_summary(rows: pd.DataFrame) -> pd.Series:
 
 
 def collect_draws(cells: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the resampled scores of all cells; those of one among several subjects are left out."""
-    draws = pd.concat(cells, ignore_index=True)
-    kept = draws[is_summary(draws)]
-    return kept.sort_values(DRAWS_KEY, ignore_index=True)
+    """Join the resampled nested scores of all cells."""
+    nested = [cell[cell["layer"] == NESTED].drop(columns="layer") for cell in cells]
+    return pd.concat(nested, ignore_index=True).sort_values(DRAWS_KEY, ignore_index=True)
 
 
 def nested_with_draws(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
@@ -105,3 +107,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataF
     made = pd.DataFrame(list(rows), columns=list(columns))
     numbers = [name for name in columns if name not in TEXT and made[name].dtype == object]
     return made.astype(dict.fromkeys(numbers, float))
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts."""
+    names = [str(name) for name in rows.columns]
+    return [dict(zip(names, row, strict=True)) for row in rows.itertuples(index=False)]

@@ -1,0 +1,105 @@
+# The jobs, files and edges of the study that dag.py writes, and nothing else: what planning them
+# costs Snakemake itself. plan.json holds paths; tests/workflow/test_dag.py compares the jobs.
+import json
+
+with open("plan.json") as file:
+    PLAN = json.load(file)
+DATA, TABLES, FIGURES, PAGES = (
+    PLAN[kind] for kind in ("data", "tables", "figures", "pages")
+)
+FITS, SCORES, RESPONSES = PLAN["fits"], PLAN["scores"], PLAN["responses"]
+STIMULI = [DATA["ITEMS"], DATA["WORDS"]]
+SCORED = [TABLES["scores"], TABLES["draws"]]
+SHOWN = [TABLES["scores"], TABLES["quality"]]
+REPORT = "workflow/report"
+
+
+def fitted_responses(wildcards):
+    return DATA["RESPONSES"].format(**wildcards)
+
+
+def fits_of_cell(wildcards):
+    return FITS[f"{wildcards.model}/{wildcards.checkpoint}"]
+
+
+def counted(wildcards):
+    return [*PLAN["counted"], *(file for fits in FITS.values() for file in fits)]
+
+
+def signed(wildcards):
+    return [*counted(wildcards), *PLAN["signed"], *SCORES]
+
+
+RULES = {  # name: (inputs, outputs)
+    "prepare_stimuli": (PLAN["texts"], STIMULI),
+    "prepare_responses": ([DATA["ITEMS"], *PLAN["recording"]], [DATA["RESPONSES"]]),
+    "average_responses": (RESPONSES[:-1], [DATA["AVERAGE"]]),
+    "estimate_ceiling": (RESPONSES, [DATA["CEILING"]]),
+    "fetch_checkpoint": ([], [DATA["CHECKPOINT"]]),
+    "extract_features": ([*STIMULI, DATA["CHECKPOINT"]], [DATA["FEATURES"]]),
+    "compute_baseline": (STIMULI, [DATA["BASELINE"]]),
+    "fit_encoding": ([*STIMULI, DATA["FEATURES"], fitted_responses], [DATA["FIT"]]),
+    "score_roi": ([fits_of_cell, DATA["CEILING"]], [DATA["SCORES"], DATA["DRAWS"]]),
+    "collect_scores": (SCORES, SCORED),
+    "collect_quality": ([counted], [TABLES["quality"]]),
+    "collect_provenance": ([signed], [TABLES["provenance"]]),
+    "fit_scaling": (SCORED, [TABLES["scaling"]]),
+    "fit_lateralization": (SCORED, [TABLES["lateralization"]]),
+    "contrast_models": (SCORED, [TABLES["model_contrasts"]]),
+    "track_training": (SCORED, [TABLES["training"]]),
+    "plot_overview": ([*SHOWN, TABLES["model_contrasts"]], [FIGURES["overview"]]),
+    "plot_layers": (SHOWN, [FIGURES["layers"]]),
+    "plot_heatmap": (SHOWN, [FIGURES["heatmap-{model}"]]),
+    "plot_training": ([*SHOWN, TABLES["training"]], [FIGURES["training"]]),
+    "plot_scaling": ([*SHOWN, TABLES["scaling"]], [FIGURES["scaling"]]),
+    "plot_lateralization": (
+        [*SHOWN, TABLES["lateralization"]],
+        [FIGURES["lateralization"]],
+    ),
+    "plot_quality": ([DATA["CEILING"], TABLES["quality"]], [FIGURES["quality"]]),
+    "write_table_page": (
+        [
+            TABLES["{page}"],
+            *(f"{REPORT}/{name}" for name in ("table.html", "table.js", "page.css")),
+        ],
+        [PAGES["{page}"]],
+    ),
+    "write_software_page": (
+        [
+            TABLES["provenance"],
+            *(f"{REPORT}/{name}" for name in ("software.html", "page.css")),
+        ],
+        [PAGES["software"]],
+    ),
+}
+
+
+wildcard_constraints:
+    **PLAN["constraints"],
+
+
+rule all:
+    default_target: True
+    input:
+        PLAN["all"],
+
+
+for name, (inputs, outputs) in RULES.items():
+
+    rule:
+        name:
+            name
+        input:
+            *inputs,
+        output:
+            *outputs,
+        resources:
+            mem_mb=lambda wildcards, attempt: 4000 * attempt,
+            runtime=lambda wildcards, attempt: 60 * attempt,
+        params:
+            spec=lambda wildcards: str(wildcards),
+
+
+ruleorder: average_responses > prepare_responses
+ruleorder: compute_baseline > extract_features
+ruleorder: write_software_page > write_table_page

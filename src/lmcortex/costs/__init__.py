@@ -1,0 +1,94 @@
+"""What a job of each rule is expected to need, and what it therefore asks for.
+
+There is one function for each rule whose cost depends on the data, by the rule's name: of the plan
+and of just those wildcards that its cost depends on. The formulas count the arrays that live at
+once and the operations of the dearest steps; docs/costs.md explains them and holds them against
+measured jobs. Nothing is read but the number of lines of a dataset's tables, once, when asked for.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+
+from lmcortex.costs.encoding import fit_encoding, score_roi
+from lmcortex.costs.features import compute_baseline, extract_features
+from lmcortex.costs.machines import MIB, on_gpu
+from lmcortex.costs.models import cached_mb, fetch_checkpoint, train_suite, weights_mb
+from lmcortex.costs.requests import HEADROOM_MB, Cost, memory_request, runtime_request
+from lmcortex.costs.responses import (
+    average_responses,
+    estimate_ceiling,
+    prepare_responses,
+    simulate_responses,
+)
+from lmcortex.costs.tables import collect_scores, open_outputs, read_scores, small
+from lmcortex.plan import Plan
+
+__all__ = [
+    "FORMULAS",
+    "HEADROOM_MB",
+    "MIB",
+    "Cost",
+    "arguments",
+    "average_responses",
+    "cached_mb",
+    "collect_scores",
+    "compute_baseline",
+    "estimate_ceiling",
+    "estimator",
+    "extract_features",
+    "fetch_checkpoint",
+    "fit_encoding",
+    "memory_request",
+    "on_gpu",
+    "open_outputs",
+    "prepare_responses",
+    "read_scores",
+    "runtime_request",
+    "score_roi",
+    "simulate_responses",
+    "small",
+    "train_suite",
+    "weights_mb",
+]
+
+FROM_SCORES = (
+    *("fit_scaling", "fit_lateralization", "contrast_models", "track_training", "recover_truth"),
+    *("plot_overview", "plot_layers", "plot_heatmap", "plot_training", "plot_scaling"),
+    *("plot_lateralization", "plot_quality", "plot_recovery", "write_table_page"),
+)
+FORMULAS: dict[str, Callable[..., Cost]] = {
+    **{
+        formula.__name__: formula
+        for formula in (
+            *(fetch_checkpoint, train_suite, extract_features, compute_baseline),
+            *(prepare_responses, simulate_responses, average_responses, estimate_ceiling),
+            *(fit_encoding, score_roi, collect_scores),
+        )
+    },
+    **dict.fromkeys(FROM_SCORES, read_scores),
+    **dict.fromkeys(("collect_quality", "collect_provenance", "write_software_page"), open_outputs),
+}
+
+
+@cache
+def arguments(formula: Callable[..., Cost]) -> list[str]:
+    """Return the wildcards that a formula takes, after the plan."""
+    return list(inspect.signature(formula).parameters)[1:]
+
+
+def estimator(plan: Plan) -> Callable[[str, Mapping[str, str]], Cost]:
+    """Return the function that says what a job of a rule, with its wildcards, is expected to cost.
+
+    What jobs have in common is reckoned once: of many thousand jobs few cost differently.
+    """
+
+    @cache
+    def reckon(formula: Callable[..., Cost], *values: str) -> Cost:
+        return formula(plan, *values)
+
+    def estimate(rule: str, wildcards: Mapping[str, str]) -> Cost:
+        formula = FORMULAS.get(rule, small)
+        return reckon(formula, *(wildcards[name] for name in arguments(formula)))
+
+    return estimate

@@ -1,0 +1,62 @@
+"""Responses of subjects, and their ceiling."""
+
+from lmcortex.costs.machines import CORE, DOUBLE, FLOAT, MIB, TABLES_MB, TABLES_S
+from lmcortex.costs.models import DIGEST_MB_S
+from lmcortex.costs.requests import Cost
+from lmcortex.plan import Plan
+
+LABEL_BYTES = 100  # of a sample in a file of responses or fits: its item, run and time
+GRID_VOXELS = 1_000_000  # of an image: the head at 2 mm, 91 x 109 x 91
+CELL_BYTES = 120  # of a table read as text
+GUNZIP_S = 2e-8  # seconds for a voxel of a volume
+
+
+def series_mb(plan: Plan, dataset: str) -> float:
+    """Return the size of one subject's responses, in float64 and with their labels."""
+    extent = plan.datasets[dataset].extent()
+    return (DOUBLE * extent.targets + LABEL_BYTES) * extent.samples / MIB
+
+
+def prepare_responses(plan: Plan, dataset: str) -> Cost:
+    """A few copies of the series; images, a run of whole volumes; tables of sentences, as text."""
+    found = plan.datasets[dataset]
+    extent, series = found.extent(), series_mb(plan, dataset)
+    if found.kind == "sentences":
+        cells = extent.samples * len(found.subjects) * extent.targets
+        read, seconds = CELL_BYTES * cells / MIB, 1e-6 * cells
+    elif getattr(found, "mask", None):
+        run = extent.samples / extent.runs * GRID_VOXELS
+        # The file to be digested, its voxels as stored, and in float32.
+        read, seconds = (2 + 2 + FLOAT) * run / MIB, extent.samples * GRID_VOXELS * GUNZIP_S
+    else:
+        read, seconds = 0.0, 1e-6 * extent.samples * extent.targets
+    return Cost(TABLES_MB + 4 * series + read, TABLES_S + seconds, series)
+
+
+def simulate_responses(plan: Plan, dataset: str) -> Cost:
+    """A kernel, and a ridge from each layer of the model that the responses are planted from."""
+    extent = plan.datasets[dataset].extent()
+    entry = plan.model(plan.simulated(dataset).signal.states.model)
+    n_states = entry.n_layers + 1
+    states = 2 * DOUBLE * n_states * max(extent.samples, extent.words) * entry.width / MIB
+    kernels = 4 * DOUBLE * extent.samples**2 / MIB
+    operations = n_states * (4 * extent.samples**3 + 2 * extent.samples**2 * entry.width)
+    series = series_mb(plan, dataset)
+    seconds = TABLES_S + operations / CORE.float64 + 1e-4 * extent.samples * extent.targets
+    return Cost(TABLES_MB + states + kernels + 4 * series, seconds, series)
+
+
+def average_responses(plan: Plan, dataset: str) -> Cost:
+    """All subjects as read, stacked, and their mean."""
+    series, n_subjects = series_mb(plan, dataset), len(plan.datasets[dataset].subjects)
+    copies = 2 * n_subjects + 2
+    return Cost(TABLES_MB + copies * series, TABLES_S + copies * series / DIGEST_MB_S, series)
+
+
+def estimate_ceiling(plan: Plan, dataset: str) -> Cost:
+    """All subjects as read, stacked, the means of the others, and both once more, standardised."""
+    series, n_subjects = series_mb(plan, dataset), len(plan.datasets[dataset].subjects)
+    copies = 6 * n_subjects + 1
+    rows = (n_subjects + 1) * plan.datasets[dataset].extent().targets
+    seconds = TABLES_S + 2 * copies * series / DIGEST_MB_S
+    return Cost(TABLES_MB + copies * series + 1000 * rows / MIB, seconds, 40 * rows / MIB)

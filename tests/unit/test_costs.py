@@ -1,0 +1,449 @@
+"""Costs against independent counts: bytes that were allocated or written, operations, windows."""
+
+import math
+import re
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import himalaya.backend.numpy as himalaya_numpy
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from threadpoolctl import threadpool_limits
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModel
+
+from lmcortex import baselines, costs, encoding, responses, scores, storage
+from lmcortex.config import Fit, Site, Study
+from lmcortex.costs import MIB, Cost
+from lmcortex.datasets import Sentences, SimulatedSentences, SimulatedStory, Story
+from lmcortex.datasets.shared import UNKNOWN_ROWS
+from lmcortex.encoding import ridge
+from lmcortex.features import batches
+from lmcortex.features.stories import windows
+from lmcortex.models import residual_states
+from lmcortex.plan import Plan, load_plan
+from lmcortex.registry import Model
+from lmcortex.simulation import text
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "config"
+STORY = {
+    "title": "A story",
+    "kind": "story",
+    "words": "words-{run}.tsv",
+    "responses": "sub-{subject}_run-{run}.nii",
+    "mask": "mask.nii",
+    "runs": ["1", "2", "3", "4", "5"],
+    "samples": 60,
+    "tr": 2,
+    "subjects": ["01"],
+    "voxels": 400,
+    "voxelwise": True,
+}
+NETWORK = {"name": "net", "family": "pythia", "repo": "a/net", "n_layers": 6, "width": 96}
+FITS = {
+    "story": {
+        "kind": "story",
+        "pooling": "word",
+        "response": "glover",
+        "folds": {"scheme": "runs"},
+    },
+    "items": {"kind": "sentences", "pooling": "last", "folds": {"scheme": "shuffled"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
+
+
+def plan_of(dataset: Any, *, device: str = "cpu", fit: dict | None = None, **model: Any) -> Plan:
+    """Return the plan of a study of one dataset, one fit and one model."""
+    name = "items" if dataset.kind == "sentences" else "story"
+    return Plan(
+        name="toy",
+        study=Study(title="Toy", datasets=["d"], fits=[name], models=[{"name": "net"}]),
+        site=Site(device=device),
+        datasets={"d": dataset},
+        fits={name: Fit.model_validate(FITS[name] | (fit or {}))},
+        models={"net": Model.model_validate(NETWORK | model)},
+        suites={},
+    )
+
+
+def story(**changes: Any) -> Story:
+    return Story.model_validate(STORY | changes)
+
+
+def allocated_mb(work: Callable[[], Any]) -> float:
+    """Return the most that was allocated at once while `work` ran."""
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / MIB
+
+
+# --- requests -------------------------------------------------------------------------------------
+
+
+def test_requests_grow_with_each_attempt() -> None:
+    cost = Cost(mem_mb=10_000, seconds=7200)
+    memory = [costs.memory_request(cost, attempt) for attempt in (1, 2, 3)]
+    minutes = [costs.runtime_request(cost, attempt) for attempt in (1, 2, 3)]
+    assert memory[0] > 10_000 + costs.HEADROOM_MB and minutes[0] > 120
+    assert np.allclose(np.divide(memory, memory[0]), [1, 2, 3], rtol=1e-3)
+    assert np.allclose(np.divide(minutes, minutes[0]), [1, 2, 3], rtol=1e-3)
+
+
+def test_a_tiny_job_asks_for_the_floor() -> None:
+    tiny = Cost(mem_mb=1, seconds=1)
+    assert costs.memory_request(tiny) == costs.requests.MEMORY_FLOOR_MB + costs.HEADROOM_MB
+    assert (
+        costs.runtime_request(tiny)
+        == costs.requests.TIME_FLOOR_MINUTES + costs.requests.STARTUP_MINUTES
+    )
+
+
+def rules() -> dict[str, str]:
+    """Return the text of every rule."""
+    texts = [path.read_text("utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk"))]
+    parts = [part for text in texts for part in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]]
+    return {part.partition(":")[0]: part for part in parts}
+
+
+@pytest.mark.parametrize(("rule", "text"), rules().items(), ids=rules())
+def test_a_rule_asks_for_memory_and_time_and_for_a_gpu_if_it_takes_a_device(rule, text) -> None:
+    assert re.search(r"^        mem_mb=", text, re.MULTILINE)
+    assert re.search(r"^        runtime=", text, re.MULTILINE)
+    assert ("gpu=1," in text) == ("--device" in text)
+
+
+@pytest.mark.parametrize(("rule", "text"), rules().items(), ids=rules())
+def test_a_rule_asks_by_the_formula_that_its_plan_is_made_of(rule, text) -> None:
+    formula = costs.FORMULAS.get(rule, costs.small)
+    assert set(re.findall(r"_of\(costs\.(\w+)\)", text)) == {formula.__name__}
+
+
+def test_every_formula_belongs_to_a_rule() -> None:
+    assert set(costs.FORMULAS) <= set(rules())
+
+
+def test_what_many_jobs_share_is_reckoned_once(monkeypatch) -> None:
+    calls = []
+
+    def counted(plan: Plan, dataset: str) -> Cost:
+        calls.append(dataset)
+        return Cost(1, 1)
+
+    monkeypatch.setitem(costs.FORMULAS, "average_responses", counted)
+    estimate = costs.estimator(plan_of(story()))
+    for subject in range(1000):
+        estimate("average_responses", {"dataset": "d", "subject": f"{subject:03}"})
+    assert calls == ["d"]
+
+
+def test_constants_are_those_of_the_code() -> None:
+    assert costs.features.BATCH_TOKENS == batches.BATCH_TOKENS
+    assert costs.encoding.TARGETS_PER_BATCH == ridge.TARGETS_PER_BATCH
+    assert costs.encoding.COLUMNS_PER_BATCH == scores.COLUMNS_PER_BATCH
+    assert costs.features.BASELINE_WIDTHS["random-embedding"] == baselines.EMBEDDING_WIDTH
+    assert costs.features.BUMP_WIDTHS == baselines.WIDTHS
+    items = pd.DataFrame({"run": np.repeat(["1", "2", "3", "4", "5"], 60)})
+    plan = plan_of(story())
+    assert costs.features.columns(plan, "d", "position") == baselines.position(items).shape[1]
+
+
+# --- extents --------------------------------------------------------------------------------------
+
+
+def test_the_extent_of_a_simulated_story_is_near_what_is_simulated() -> None:
+    found = load_plan({"study": "demo"}, CONFIG).datasets["simulated-story"]
+    assert isinstance(found, SimulatedStory)
+    spec = found.stimuli_spec()
+    items, words = text.simulate_story(spec["stimuli"], spec["tr"])
+    extent = found.extent()
+    assert extent.samples == len(items) and extent.runs == items["run"].nunique()
+    assert 1 <= extent.words / len(words) < 1.6
+
+
+def test_the_extent_of_simulated_sentences_is_no_less_than_what_is_simulated() -> None:
+    found = load_plan({"study": "demo"}, CONFIG).datasets["simulated-sentences"]
+    assert isinstance(found, SimulatedSentences)
+    items, words = text.simulate_sentences(found.stimuli_spec()["stimuli"])
+    extent = found.extent()
+    assert extent.samples >= len(items) and extent.words >= len(words)
+
+
+def sentences(folder: Path, **changes: Any) -> Sentences:
+    return Sentences.model_validate(
+        {
+            "title": "Sentences",
+            "kind": "sentences",
+            "stimuli": str(folder / "stimuli.csv"),
+            "responses": str(folder / "responses.csv"),
+            "targets": [{"target": "a", "roi": "IFG", "hemisphere": "L"}],
+            "subjects": ["01"],
+            **changes,
+        }
+    )
+
+
+def test_sentences_and_targets_are_counted_in_their_tables(tmp_path) -> None:
+    (tmp_path / "stimuli.csv").write_text("item,text\na,One two three.\nb,Four five.\n")
+    (tmp_path / "targets.csv").write_text("target,roi,hemisphere\n" + "t,IFG,L\n" * 7)
+    extent = sentences(tmp_path, targets=str(tmp_path / "targets.csv")).extent()
+    assert (extent.samples, extent.targets) == (2, 7)
+    assert 5 <= extent.words <= 9  # items and the header among them
+
+
+def test_a_table_that_is_missing_counts_as_a_stated_number(tmp_path) -> None:
+    assert sentences(tmp_path / "nowhere").extent().samples == UNKNOWN_ROWS
+
+
+# --- features -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("context", [64, 500, 100_000])
+def test_tokens_read_are_those_of_the_windows(context) -> None:
+    plan = plan_of(story(context={"tokens": context, "new_tokens": 16}))
+    extent = plan.datasets["d"].extent()
+    run = math.ceil(costs.features.TOKENS_PER_WORD * extent.words / extent.runs)
+    spans = windows(run, min(context, run), 16)
+    counted = extent.runs * int((spans[:, 1] - spans[:, 0]).sum())
+    assert costs.features.reading(plan, "d", plan.model("net")).tokens == pytest.approx(
+        counted, rel=1e-3
+    )
+
+
+def test_operations_of_a_forward_pass_are_those_that_torch_counts() -> None:
+    sizes = {"hidden_size": 96, "num_hidden_layers": 6, "intermediate_size": 384}
+    config = AutoConfig.for_model("gpt_neox", vocab_size=300, num_attention_heads=4, **sizes)
+    model = AutoModel.from_config(config, attn_implementation="eager").eval()
+    with FlopCounterMode(display=False) as counter:
+        residual_states(model, torch.zeros((2, 128), dtype=torch.long))
+    network = Model.model_validate(NETWORK)
+    attention = 4 * network.n_layers * network.width * 128
+    expected = 256 * (2 * costs.models.computing_params(network) + attention)
+    assert counter.get_total_flops() == pytest.approx(expected, rel=0.02)
+
+
+def test_features_on_disk_are_as_large_as_was_reckoned(tmp_path) -> None:
+    plan = plan_of(story())
+    rows = plan.datasets["d"].extent().words
+    arrays = batches.empty_arrays(["word"], n_layers=6, n_rows=rows, width=96)
+    storage.write_arrays(arrays, tmp_path / "features.safetensors", {})
+    written = (tmp_path / "features.safetensors").stat().st_size / MIB
+    assert costs.extract_features(plan, "d", "net").disk_mb == pytest.approx(written, rel=0.01)
+
+
+def test_twice_the_layers_are_twice_the_features() -> None:
+    disk = [
+        costs.extract_features(plan_of(story(), n_layers=n - 1), "d", "net").disk_mb
+        for n in (8, 16)
+    ]
+    assert disk[1] == pytest.approx(2 * disk[0])
+
+
+def test_on_a_gpu_the_weights_are_in_its_memory() -> None:
+    large = {"n_params": 7 * 10**9, "n_layers": 32, "width": 4096}
+    cost = costs.extract_features(plan_of(story(), device="cuda", **large), "d", "net")
+    half = costs.extract_features(
+        plan_of(story(), device="cuda", dtype="bfloat16", **large), "d", "net"
+    )
+    assert cost.gpu_mb > 4 * 7e9 / MIB
+    assert 2 * 7e9 / MIB < half.gpu_mb < 0.6 * cost.gpu_mb
+    assert costs.extract_features(plan_of(story(), **large), "d", "net").gpu_mb == 0
+
+
+def test_auto_asks_for_the_memory_of_a_gpu_and_the_time_of_a_core() -> None:
+    auto, cpu = (
+        costs.fit_encoding(plan_of(story(), device=device), "d", "story", "net", "00-06", "01")
+        for device in ("auto", "cpu")
+    )
+    assert auto.seconds == cpu.seconds
+    assert auto.mem_mb >= cpu.mem_mb + costs.machines.CUDA_MB
+
+
+# --- responses ------------------------------------------------------------------------------------
+
+
+def items_of(plan: Plan) -> pd.DataFrame:
+    extent = plan.datasets["d"].extent()
+    runs = np.repeat([str(run) for run in range(extent.runs)], extent.samples // extent.runs)
+    times = 2.0 * np.arange(len(runs))
+    names = [f"run-{run}_tr-{n:04}" for n, run in enumerate(runs)]
+    return pd.DataFrame({"item": names, "run": runs, "time": times, "text": ""})
+
+
+def recorded(plan: Plan, subject: str = "01") -> Any:
+    n = plan.datasets["d"].extent().targets
+    sides = np.where(np.arange(n) % 2, "L", "R")
+    rows = [{"target": f"t{i}", "roi": "brain", "hemisphere": side} for i, side in enumerate(sides)]
+    items = items_of(plan)
+    values = np.random.default_rng(0).standard_normal((len(items), n))
+    table = responses.target_table(rows)
+    return responses.to_dataset(values, items, table, dataset="d", subject=subject)
+
+
+def test_responses_on_disk_are_as_large_as_was_reckoned(tmp_path) -> None:
+    plan = plan_of(story())
+    storage.write_dataset(recorded(plan), tmp_path / "responses.nc", {})
+    written = (tmp_path / "responses.nc").stat().st_size / MIB
+    assert costs.prepare_responses(plan, "d").disk_mb == pytest.approx(written, rel=0.1)
+
+
+def test_average_and_ceiling_allocate_what_was_reckoned() -> None:
+    from lmcortex import ceilings
+
+    plan = plan_of(story(subjects=["01", "02", "03", "04"], voxels=3000))
+    subjects: list[Any] = []
+
+    def read() -> None:
+        subjects[:] = [recorded(plan, label) for label in ("01", "02", "03", "04")]
+
+    for cost, work in (
+        (costs.average_responses(plan, "d"), lambda: responses.average(subjects)),
+        (costs.estimate_ceiling(plan, "d"), lambda: ceilings.estimate(subjects)),
+    ):
+        peak = allocated_mb(lambda work=work: (read(), work()))
+        assert 0.6 < peak / (cost.mem_mb - costs.machines.TABLES_MB) < 1.1
+
+
+# --- encoding -------------------------------------------------------------------------------------
+
+
+def fit_once(
+    plan: Plan, width: int, n_layers: int, folder: Path | None = None, n_alphas: int = 17
+) -> None:
+    items, rng = items_of(plan), np.random.default_rng(1)
+    ridge.use_device("cpu")
+    spec = {
+        **{name: name for name in ("dataset", "fit", "model", "checkpoint")},
+        **{"folds": {"scheme": "runs"}, "alphas": {"low": -3, "high": 5, "n": n_alphas}},
+        **{"kind": "sentences", "response": None},
+    }
+    states = ((n, rng.random((len(items), width), np.float32)) for n in range(n_layers))
+    stacked = encoding.stack_responses([recorded(plan)], items)
+    features = encoding.Features("items", states)
+    result = encoding.fit_encoding(features, stacked, items, pd.DataFrame(), spec)
+    if folder:
+        storage.write_dataset(result, folder / "fit.nc", {})
+
+
+@pytest.mark.parametrize(("width", "voxels"), [(40, 2500), (400, 800)], ids=["columns", "samples"])
+def test_a_fit_allocates_what_was_reckoned(width, voxels) -> None:
+    fit_once(plan_of(story(voxels=4)), width, 1)  # imports
+    plan = plan_of(story(voxels=voxels, tr=1 / 3), width=width)  # as many words as samples
+    cost = costs.fit_encoding(plan, "d", "story", "net", "00-02", "01")
+    peak = allocated_mb(lambda: fit_once(plan, width, 3))
+    assert 0.6 < peak / (cost.mem_mb - costs.machines.RIDGE_MB) < 1.0
+
+
+def test_predictions_of_many_layers_are_what_a_voxelwise_fit_allocates() -> None:
+    """Where the solver's arrays are small: the lists, the stack and its float32 copy."""
+    one_alpha = {"alphas": {"n": 1}}
+    plan = plan_of(story(voxels=2000, tr=1 / 3), width=3, fit=one_alpha)
+    cost = costs.fit_encoding(plan, "d", "story", "net", "00-11", "01")
+    peak = allocated_mb(lambda: fit_once(plan, 3, 12, n_alphas=1))
+    predictions = 12 * 300 * 2000 * (8 + 8 + 4) / MIB
+    assert predictions < peak < cost.mem_mb - costs.machines.RIDGE_MB < 1.25 * predictions
+
+
+@pytest.mark.parametrize("width", [30, 300], ids=["columns", "samples"])
+def test_operations_of_a_fit_are_those_of_its_matrix_products(width, monkeypatch) -> None:
+    counted = 0
+
+    def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        nonlocal counted
+        result = np.matmul(a, b)
+        counted += 2 * result.size * a.shape[-1]
+        return result
+
+    monkeypatch.setattr(himalaya_numpy, "matmul", matmul)
+    plan = plan_of(story(voxels=5000, tr=1 / 3), width=width)
+    fit_once(plan, width, 1)
+    sizes = costs.encoding.problem(plan, "d", "story", "net", "00", "01")
+    # Decompositions are no products; not every penalty is the best for some target.
+    assert 0.75 < counted / costs.encoding.solution(sizes).operations < 1.0
+
+
+def test_a_fit_on_disk_is_as_large_as_was_reckoned(tmp_path) -> None:
+    plan = plan_of(story(tr=1 / 3), width=10)
+    fit_once(plan, 10, 3, tmp_path)
+    written = (tmp_path / "fit.nc").stat().st_size / MIB
+    cost = costs.fit_encoding(plan, "d", "story", "net", "00-02", "01")
+    assert cost.disk_mb == pytest.approx(written, rel=0.1)
+
+
+def test_a_fit_of_all_subjects_has_the_targets_of_each_and_of_their_mean() -> None:
+    plan = plan_of(story(subjects=["01", "02", "03"], voxelwise=False))
+    assert costs.encoding.problem(plan, "d", "story", "net", "00", "all").targets == 4 * 400
+
+
+def test_delays_multiply_the_columns() -> None:
+    plan = plan_of(story(), fit={"response": {"delays": [2, 4, 6, 8]}})
+    assert costs.encoding.problem(plan, "d", "story", "net", "00", "01").columns == 4 * 96
+
+
+@pytest.mark.parametrize("voxels", [600, 4000], ids=["batch", "draws"])
+def test_scores_allocate_what_was_reckoned(voxels) -> None:
+    """The arrays of one batch of resamples are the most, or the draws of many targets."""
+    settings = {"n_permutations": 50, "n_resamples": 500}
+    plan = plan_of(story(voxels=voxels), fit=settings, n_layers=2)
+    rng, stacked = np.random.default_rng(0), recorded(plan)
+    by_fold = ("layer", "fold", "target")
+
+    def read() -> Any:
+        n, t = stacked["response"].shape
+        numbers = {name: (by_fold, rng.random((3, 5, t))) for name in ("r_test", "r_inner")}
+        predicted = rng.random((3, n, t), np.float32)
+        return stacked.assign(
+            **numbers,
+            alpha_index=(by_fold, np.ones((3, 5, t), np.int16)),
+            prediction=(("layer", "sample", "target"), predicted),
+            test_fold=("sample", np.repeat(np.arange(5), n // 5)),
+        ).assign_coords(
+            layer=[0, 1, 2],
+            item=stacked["item"],
+            subject=("target", np.full(t, "01")),
+        )
+
+    ceiling = pd.DataFrame({"subject": "01", "target": stacked["target"], "ceiling": 0.5})
+    spec = {name: name for name in ("dataset", "fit", "model", "checkpoint")}
+    spec |= {**settings, "n_layers": 2, "layer_choice": "nested", "resample_block": 1, "seed": 0}
+
+    def work() -> None:
+        fit = read().assign_attrs(alpha_low=-3.0, alpha_high=5.0, n_alphas=17)
+        scores.score_rois([fit], ceiling, spec)
+
+    work()  # imports
+    cost = costs.score_roi(plan, "d", "story", "net", "all")
+    assert 0.6 < allocated_mb(work) / (cost.mem_mb - costs.machines.TABLES_MB) < 1.2
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def test_weights_are_of_the_size_that_is_published() -> None:
+    """Files on the hub: pythia-1b in float16, gpt2 in float32."""
+    plan = load_plan({"study": "demo"}, CONFIG)
+    published = {"pythia-1b": 2_090_000_000, "gpt2": 548_000_000}
+    for model, size in published.items():
+        checkpoint = plan.model(model).final
+        assert costs.weights_mb(plan, model, checkpoint) == pytest.approx(size / MIB, rel=0.1)
+
+
+def test_fresh_weights_are_not_downloaded() -> None:
+    plan = load_plan({"study": "demo"}, CONFIG)
+    assert costs.cached_mb(plan, "pythia-12b", "untrained-seed1") < 10
+    # The file is kept beside the copy that it was converted to.
+    assert costs.cached_mb(plan, "pythia-12b", "step1") == pytest.approx(
+        2 * costs.weights_mb(plan, "pythia-12b", "step1")
+    )
+    assert costs.cached_mb(plan, "suite-l", "step350") == 0

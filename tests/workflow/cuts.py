@@ -1,0 +1,114 @@
+"""Cut the configuration to what a test can afford: sizes, by rule; nothing named is left out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tiny_models import HEAD, count_parameters, tiny_width
+
+from lmcortex.config import Study
+from lmcortex.registry import Model, load_models
+from lmcortex.reporting import LEAST_STEPS
+
+SUBJECTS = 3
+SAMPLES = 80  # of a run
+SENTENCES = 60
+DRAWS = 20  # permutations and resamples
+VOCABULARY = 512
+STEPS_PER_STEP = 100  # steps of a suite's training that become one
+MOST_FITS = 80  # of a study's trained checkpoints; one that asks for more is thinned
+
+
+def cut_configuration(folder: Path) -> None:
+    """Cut every file of `folder`, a copy of config/."""
+    models = load_models(folder)
+    rewrite(folder / "models.yaml", lambda families: cut_models(families, models))
+    rewrite(folder / "suites.yaml", lambda suites: for_each(cut_suite, suites))
+    rewrite(folder / "fits.yaml", lambda fits: for_each(cut_fit, fits))
+    for path in folder.glob("datasets/*.yaml"):
+        rewrite(path, cut_dataset)
+    for path in folder.glob("studies/*.yaml"):
+        rewrite(path, lambda study: cut_study(study, models))
+
+
+def rewrite(path: Path, cut: Callable[[Any], Any]) -> None:
+    content = cut(yaml.safe_load(path.read_text("utf-8")))
+    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+
+
+def for_each(cut: Callable[[Any], Any], entries: dict[str, Any]) -> dict[str, Any]:
+    return {name: cut(entry) for name, entry in entries.items()}
+
+
+def cut_models(families: Any, models: dict[str, Model]) -> Any:
+    """Give the hub's models the size of their stand-ins; layers, context and steps are kept."""
+    for family in families.values():
+        for name, entry in family["models"].items():
+            if models[name].source == "hub":
+                entry["width"] = tiny_width(models[name].width)
+                entry["n_params"] = count_parameters(models[name])
+    return families
+
+
+def cut_suite(suite: Any) -> Any:
+    """Make a suite's models narrow and their training short; layers and checkpoints are kept."""
+    for model in suite["models"].values():
+        model["n_heads"] = -(-model["width"] // 64)
+        model["width"] = HEAD * model["n_heads"]
+        model["checkpoints"] = cut_steps(model["checkpoints"])
+    return {**suite, "vocabulary": VOCABULARY}
+
+
+def cut_steps(steps: list[int]) -> list[int]:
+    """Return as many steps that rise from 0 or more, about a hundredth of these."""
+    cut: list[int] = []
+    for step in steps:
+        cut.append(max(step // STEPS_PER_STEP, cut[-1] + 1 if cut else 0))
+    return cut
+
+
+def cut_fit(fit: Any) -> Any:
+    return {**fit, "n_permutations": DRAWS, "n_resamples": DRAWS}
+
+
+def cut_dataset(dataset: Any) -> Any:
+    dataset["subjects"] = dataset["subjects"][:SUBJECTS]
+    sizes = dataset["stimuli"] if dataset.get("simulated") else dataset
+    if "samples" in sizes:
+        counts = sizes["samples"]
+        short = [SAMPLES] * len(counts) if isinstance(counts, list) else SAMPLES
+        sizes["samples"] = short
+    if "sentences" in sizes:
+        shortest, _ = sizes["words"]
+        sizes |= {"sentences": SENTENCES, "words": [shortest, shortest + 6]}
+    return dataset
+
+
+def cut_study(study: Any, models: dict[str, Model]) -> Any:
+    """Thin the checkpoints of a study that is too large, and name a suite's by their new steps.
+
+    As many are left of each model as make a trajectory, so that every table and figure stays.
+    """
+    wanted = Study.model_validate(study)
+    most = max(LEAST_STEPS, MOST_FITS // (len(wanted.models) * len(wanted.fits)))
+    for entry, asked in zip(study["models"], wanted.models, strict=True):
+        model = models[asked.name]
+        checkpoints = model.checkpoints(asked.checkpoints, asked.name)
+        thinned = spread(checkpoints, most)
+        if thinned != checkpoints or isinstance(asked.checkpoints, list):
+            new = dict(zip(model.steps, cut_steps(list(model.steps)), strict=True))
+            entry["checkpoints"] = [renamed(each, new) if model.suite else each for each in thinned]
+    return study
+
+
+def spread(names: list[str], most: int) -> list[str]:
+    """Choose at most `most` of the names, evenly, the first and the last among them."""
+    if len(names) <= most:
+        return names
+    return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]
+
+
+def renamed(checkpoint: str, steps: dict[int, int]) -> str:
+    step = checkpoint.removeprefix("step")
+    return f"step{steps[int(step)]}" if step.isdigit() else checkpoint
