@@ -50,8 +50,10 @@ def refusal(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
-        message = str(stop.value.code)
-        assert message.startswith("error: ") and "\n" not in message, capsys.readouterr().err
+        printed = capsys.readouterr().err
+        message = printed.splitlines()[-1]
+        assert stop.value.code == 1 and message.startswith("error: "), printed
+        assert "Traceback" not in printed
         assert not any(output.exists() for output in outputs)
         assert not list(tmp_path.glob(".*.partial"))
         return message

@@ -345,7 +345,7 @@ OF_STORY = {"kind": "story", "dtype": "float32", "context": {"tokens": None, "ne
     ids=["empty text", "longer than the context", "absent GPU", "word without a token"],
 )
 def test_the_command_ends_in_one_line_and_writes_nothing(
-    tmp_path, monkeypatch, spec, text, device, problem
+    tmp_path, monkeypatch, capsys, spec, text, device, problem
 ):
     checkpoint = saved("bert", tmp_path / "model")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -355,8 +355,10 @@ def test_the_command_ends_in_one_line_and_writes_nothing(
     monkeypatch.setattr(sys, "argv", line)
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(SCRIPT), run_name="__main__")
-    message = str(stop.value.code)
-    assert message.startswith("error: ") and problem in message and "\n" not in message
+    printed = capsys.readouterr().err
+    message = printed.splitlines()[-1]
+    assert stop.value.code == 1 and "Traceback" not in printed
+    assert message.startswith("error: ") and problem in message
     assert not list(tmp_path.glob("*features*"))
 
 
