@@ -32,6 +32,10 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    refuse_left_jobs()
+
+
 localrules:
     all,
     features,

@@ -1,4 +1,4 @@
-"""What a Slurm cluster says of itself, as settings for profiles/slurm/site.yaml."""
+"""What a Slurm cluster says: of itself, for profiles/slurm/site.yaml, and of a study's jobs."""
 
 import re
 import shlex
@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from lmcortex.errors import InputError
+
+PREFIX = "lmcortex_"  # of a job's name: slurm-jobname-prefix in profiles/slurm/config.yaml
 
 
 def default_account(user: str) -> str:
@@ -108,6 +110,20 @@ def fill_in(site: str, settings: dict[str, Any]) -> tuple[str, list[str]]:
         site, n_filled = empty.subn(lambda _, setting=setting: setting, site)
         kept += [] if n_filled else [name]
     return site, kept
+
+
+def jobs_of(folder: str) -> list[str]:
+    """Return the numbers of the user's jobs that wait or run for a study in `folder`.
+
+    None where there is no Slurm, or it does not answer: then none can be submitted either.
+    """
+    states = "--states=PENDING,RUNNING"  # a cancelled job may be COMPLETING for long
+    try:
+        printed = _ask(f"squeue --me {states} --noheader --format '%i|%j|%Z'")
+    except InputError:
+        return []
+    jobs = [line.split("|", 2) for line in printed.splitlines()]
+    return [number for number, name, place in jobs if name.startswith(PREFIX) and place == folder]
 
 
 def _ask(command: str) -> str:

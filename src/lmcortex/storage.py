@@ -105,7 +105,10 @@ def write_arrays(
     ordered = {name: arrays[name] for name in sorted(arrays)}
     header = {**metadata, PROVENANCE_KEY: dumps(provenance).decode()}
     with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # of any new file; the library's only its owner can read
         save_file(ordered, temporary, header)
+        temporary.chmod(mode)
         _sort_header(temporary)
 
 

@@ -27,7 +27,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 TOLERANCE = {"float32": 2e-5, "bfloat16": 3e-2, "float16": 4e-3}
 SIZES = {"hidden_size": 256, "num_hidden_layers": 12, "num_attention_heads": 8}
 SIZES |= {"intermediate_size": 1024, "max_position_embeddings": 128, "vocab_size": 512}
-TEXTS = [passage.partition(".")[0][:200] for passage in pydoc_passages()[:120]]
+TEXTS = [passage.partition(".")[0][:60] for passage in pydoc_passages()[:120]]
 ITEMS = pd.DataFrame({"item": [f"item-{number}" for number in range(120)], "run": "1"})
 ITEMS = ITEMS.assign(time=np.arange(120.0), text=TEXTS)
 FIT = {
@@ -38,7 +38,7 @@ FIT = {
 }
 SPECS: dict[str, dict[str, Any]] = {
     "sentences": {"kind": "sentences", "poolings": ["last", "mean"]},
-    "story": {"kind": "story", "context": {"tokens": None, "new_tokens": 32}},
+    "story": {"kind": "story", "context": {"tokens": None, "new_tokens": 64}},
 }
 
 

@@ -241,8 +241,8 @@ def job_cancelled(scene: Scene) -> Story:
     return Story(f"scancel of a running {RULE}", f"{told(attempts)}; exit {code}")
 
 
-def node_lost(scene: Scene) -> Story:
-    run = scene.make()
+def node_lost(scene: Scene, *options: str) -> Story:
+    run = scene.make(*options)
     number = scene.wait_for_command(run, RULE)
     node = scene.cluster.show_job(number)["NodeList"]
     scene.cluster.kill_node(node)
@@ -252,8 +252,14 @@ def node_lost(scene: Scene) -> Story:
     scene.expect("the run goes on to its end", code == 0)
     scene.expect("the job is lost with its node", attempts[0]["State"] == "NODE_FAIL")
     return Story(
-        f"power cut of {node} while it runs {RULE}", f"{told(attempts, 'NodeList')}; exit {code}"
+        " ".join([f"power cut of {node} while it runs {RULE}", *options]),
+        f"{told(attempts, 'NodeList')}; exit {code}",
     )
+
+
+def node_lost_for_good(scene: Scene) -> Story:
+    """As on a cluster that does not start jobs again by itself (JobRequeue=0)."""
+    return node_lost(scene, "--slurm-no-requeue")
 
 
 def out_of_memory(scene: Scene) -> Story:
@@ -270,7 +276,7 @@ def out_of_memory(scene: Scene) -> Story:
 def timed_out(scene: Scene) -> Story:
     run = scene.make("--set-resources", f"{RULE}:runtime=attempt")
     number = scene.wait_for_command(run, RULE)
-    hang(scene.folder)
+    send(signal.SIGSTOP, scene.folder)  # as if its file system did not answer
     code = run.end()
     attempts = scene.attempts(number)
     scene.expect("the run goes on to its end", code == 0)
@@ -279,8 +285,8 @@ def timed_out(scene: Scene) -> Story:
     return Story(f"{RULE} hangs beyond its time", f"{told(attempts, 'TimelimitRaw')}; exit {code}")
 
 
-def hang(folder: Path) -> None:
-    """Stop the command of RULE where it is, as a file system that does not answer would."""
+def send(signal_number: signal.Signals, folder: Path) -> None:
+    """Send a signal to every command of RULE that runs for the study in `folder`."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (process / "cmdline").read_text().split("\0")
@@ -288,19 +294,25 @@ def hang(folder: Path) -> None:
         except OSError:
             continue  # it has ended, or is not ours to look at
         if here and arguments[1:2] == [f"workflow/scripts/{RULE}.py"]:
-            os.kill(int(process.name), signal.SIGSTOP)
+            os.kill(int(process.name), signal_number)
 
 
 def snakemake_killed(scene: Scene) -> Story:
     run = scene.make()
     number = scene.wait_for_command(run, RULE)
+    send(signal.SIGSTOP, scene.folder)  # so that it runs as long as the user is too quick
     run.process.kill()
     run.process.wait()
-    refused = scene.make()
-    scene.expect("it refuses to start again", refused.end() == 1)
-    scene.expect("it says how to unlock", "--unlock" in refused.text())
-    wait_until("an empty queue", lambda: not scene.cluster.run("squeue", "--noheader"), LONGEST)
+    locked = scene.make()
+    scene.expect("it refuses a locked folder", locked.end() == 1)
+    scene.expect("it says how to unlock", "--unlock" in locked.text())
     scene.expect("--unlock succeeds", scene.start("--unlock").end() == 0)
+    early = scene.make()
+    scene.expect("it refuses to submit again what still runs", early.end() == 1)
+    named = re.search(r"jobs of an earlier run here: ([\d, ]+)", early.text())
+    scene.expect("it says what runs", named is not None and number in named[1].split(", "))
+    send(signal.SIGCONT, scene.folder)
+    wait_until("an empty queue", lambda: not scene.cluster.run("squeue", "--noheader"), LONGEST)
     resumed = scene.make()
     code = resumed.end()
     attempts = scene.attempts(number)
@@ -308,8 +320,8 @@ def snakemake_killed(scene: Scene) -> Story:
     scene.expect("what ended without Snakemake is accepted", len(attempts) == 1)
     return Story(
         f"kill -9 of Snakemake while {RULE} runs",
-        f"{told(attempts)}; refuses to start, says --unlock; then exit {code}",
-        "waits for an empty `squeue --me`, --unlock, starts again",
+        f"{told(attempts)}; start: says --unlock; start: says what still runs; start: exit {code}",
+        "--unlock, waits for an empty `squeue --me`, starts again",
     )
 
 
@@ -336,8 +348,7 @@ def controller_down(scene: Scene) -> Story:
 def disk_full(scene: Scene) -> Story:
     results = scene.folder / "results"
     run = scene.make()
-    run.wait_for("a checkpoint is fetched", lambda: "rule fetch_checkpoint:" in run.text())
-    scene.note_finished()
+    scene.wait_for_command(run, "simulate_responses")
     leave_free(results, 0)
     code = run.end()
     scene.expect("the run ends with an error", code == 1)
@@ -348,7 +359,7 @@ def disk_full(scene: Scene) -> Story:
     last = scene.make().end()
     scene.expect("the resume goes to its end", last == 0)
     return Story(
-        "the disk of results/ is full",
+        "no space left in results/ while simulate_responses runs",
         f"exit {code}, says that the disk is full; with more space exit {last}",
         "frees some space, starts again",
     )
@@ -376,6 +387,7 @@ def leave_free(folder: Path, megabytes: int) -> None:
 FAULTS: dict[str, Callable[[Scene], Story]] = {
     "cancelled": job_cancelled,
     "node-lost": node_lost,
+    "node-lost-no-requeue": node_lost_for_good,
     "memory": out_of_memory,
     "time": timed_out,
     "killed": snakemake_killed,
@@ -427,7 +439,7 @@ def under_fault(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("faults", nargs="*", help=f"of {', '.join(FAULTS)}; default: all of them")
     faults = parser.parse_args().faults or list(FAULTS)
     if unknown := set(faults) - set(FAULTS):

@@ -91,3 +91,18 @@ def test_what_slurm_refuses_is_passed_on(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"sacctmgr .*: You are not running slurmdbd"):
         slurm.default_account("me")
+
+
+def test_jobs_of_a_study_are_known_by_their_name_and_folder(monkeypatch, tmp_path: Path) -> None:
+    profile = yaml.safe_load(SITE.with_name("config.yaml").read_text())
+    ours = f"{profile['slurm-jobname-prefix']}_1f2e"
+    lines = [f"7|{ours}|/study", f"8|{ours}|/other", "9|wrap|/study", f"10|{ours}|/study"]
+    (tmp_path / "squeue").write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert slurm.jobs_of("/study") == ["7", "10"]
+
+
+def test_a_machine_without_slurm_has_no_jobs(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert slurm.jobs_of("/study") == []

@@ -34,6 +34,12 @@ def write_all(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def test_a_file_is_open_to_whom_any_new_file_is(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    modes = {path.name: path.stat().st_mode for path in write_all(tmp_path)}
+    assert modes == dict.fromkeys(modes, modes["any"])
+
+
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     first.mkdir(), second.mkdir()

@@ -1,14 +1,14 @@
-"""Cut the configuration to what a test can afford: sizes, by rule; nothing named is left out."""
+"""Cut the configuration to what a test can afford: its sizes, by rule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from tiny_models import HEAD, count_parameters, tiny_width
 
-from lmcortex.config import Study
-from lmcortex.registry import Model, load_models
+from lmcortex.config import Study, check, pick, read_yaml
+from lmcortex.registry import STEP, Model, load_models
 from lmcortex.reporting import LEAST_STEPS
 
 SUBJECTS = 3
@@ -21,19 +21,20 @@ MOST_FITS = 80  # of a study's trained checkpoints; one that asks for more is th
 
 
 def cut_configuration(folder: Path) -> None:
-    """Cut every file of `folder`, a copy of config/."""
+    """Cut every file of `folder`, a copy of config/, but for the studies."""
     models = load_models(folder)
     rewrite(folder / "models.yaml", lambda families: cut_models(families, models))
     rewrite(folder / "suites.yaml", lambda suites: for_each(cut_suite, suites))
     rewrite(folder / "fits.yaml", lambda fits: for_each(cut_fit, fits))
     for path in folder.glob("datasets/*.yaml"):
         rewrite(path, cut_dataset)
-    for path in folder.glob("studies/*.yaml"):
-        rewrite(path, lambda study: cut_study(study, models))
 
 
 def rewrite(path: Path, cut: Callable[[Any], Any]) -> None:
-    content = cut(yaml.safe_load(path.read_text("utf-8")))
+    write_yaml(cut(read_yaml(path)), path)
+
+
+def write_yaml(content: Any, path: Path) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
 
 
@@ -60,7 +61,7 @@ def cut_suite(suite: Any) -> Any:
     return {**suite, "vocabulary": VOCABULARY}
 
 
-def cut_steps(steps: list[int]) -> list[int]:
+def cut_steps(steps: Sequence[int]) -> list[int]:
     """Return as many steps that rise from 0 or more, about a hundredth of these."""
     cut: list[int] = []
     for step in steps:
@@ -85,21 +86,25 @@ def cut_dataset(dataset: Any) -> Any:
     return dataset
 
 
-def cut_study(study: Any, models: dict[str, Model]) -> Any:
+def cut_study(path: Path, models: dict[str, Model]) -> None:
     """Thin the checkpoints of a study that is too large, and name a suite's by their new steps.
 
     As many are left of each model as make a trajectory, so that every table and figure stays.
+
+    Parameters
+    ----------
+    path : the study's file.
+    models : the registry before it was cut.
     """
-    wanted = Study.model_validate(study)
-    most = max(LEAST_STEPS, MOST_FITS // (len(wanted.models) * len(wanted.fits)))
-    for entry, asked in zip(study["models"], wanted.models, strict=True):
-        model = models[asked.name]
-        checkpoints = model.checkpoints(asked.checkpoints, asked.name)
-        thinned = spread(checkpoints, most)
-        if thinned != checkpoints or isinstance(asked.checkpoints, list):
-            new = dict(zip(model.steps, cut_steps(list(model.steps)), strict=True))
-            entry["checkpoints"] = [renamed(each, new) if model.suite else each for each in thinned]
-    return study
+    content = read_yaml(path)
+    study = check(Study, content, str(path))
+    most = max(LEAST_STEPS, MOST_FITS // (len(study.models) * len(study.fits)))
+    for entry, asked in zip(content["models"], study.models, strict=True):
+        model = pick(asked.name, models, "model", str(path))
+        checkpoints = model.checkpoints(asked.checkpoints, str(path))
+        if len(checkpoints) > most or isinstance(asked.checkpoints, list):
+            entry["checkpoints"] = [renamed(each, model) for each in spread(checkpoints, most)]
+    write_yaml(content, path)
 
 
 def spread(names: list[str], most: int) -> list[str]:
@@ -109,6 +114,8 @@ def spread(names: list[str], most: int) -> list[str]:
     return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]
 
 
-def renamed(checkpoint: str, steps: dict[int, int]) -> str:
-    step = checkpoint.removeprefix("step")
-    return f"step{steps[int(step)]}" if step.isdigit() else checkpoint
+def renamed(checkpoint: str, model: Model) -> str:
+    step = STEP.fullmatch(checkpoint)
+    if model.suite is None or step is None:
+        return checkpoint
+    return f"step{cut_steps(model.steps)[model.steps.index(int(step[1]))]}"

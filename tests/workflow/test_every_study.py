@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cuts import cut_configuration
+from cuts import cut_configuration, cut_study
 from fork_server import forking
 from hub import serve
 from stand_in_data import write_data
@@ -80,6 +80,7 @@ def copy_of(prepared: Workspace, folder: Path) -> Workspace:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_runs_from_nothing_to_its_pages(space: Workspace, hub: TinyHub, study: str) -> None:
+    cut_study(space.path(f"config/studies/{study}.yaml"), REGISTRY)
     hub.asked.clear()
     space.snakemake("--config", f"study={study}", "device=cpu")
     plan = load_plan({"study": study}, space.path("config"))

@@ -209,3 +209,17 @@ def test_the_site_file_works_as_it_comes(login: Login, tmp_path: Path) -> None:
     assert call.option("-A") is None
     assert call.option("-p") == "cpu"  # the default partition
     assert call.option("--gpus") == "1"
+
+
+def test_a_start_beside_jobs_of_an_earlier_run_is_refused(tmp_path: Path) -> None:
+    space = new_workspace(tmp_path, stand_ins=True)
+    squeue = space.path("bin/squeue")
+    squeue.write_text(f"#!/bin/sh\necho '7|lmcortex_1f2e|{tmp_path}'\n")
+    squeue.chmod(0o755)
+    stimuli = "results/datasets/simulated-sentences/stimuli/items.parquet"
+    refused = space.snakemake(stimuli, check=False)
+    assert refused.returncode == 1
+    assert "jobs of an earlier run here: 7" in refused.stdout + refused.stderr
+    squeue.write_text("#!/bin/sh\n")
+    space.snakemake(stimuli)
+    assert space.path(stimuli).exists()

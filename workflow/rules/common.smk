@@ -1,5 +1,6 @@
 # What the rules share: the plan of the study, and short functions of wildcards.
 import inspect
+import os
 import re
 import shlex
 from functools import cache
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from lmcortex import costs, paths, registry, reporting, specs
+from lmcortex import costs, paths, registry, reporting, slurm, specs
 from lmcortex.errors import InputError
 from lmcortex.plan import Cell, Run, load_plan
 from lmcortex.provenance import code_digest, reviewed_version
@@ -69,6 +70,15 @@ def add_site_resources(rules):
             each.resources.setdefault("slurm_account", PLAN.site.account)
         if PLAN.site.gpu_model and "gpu" in each.resources:
             each.resources.setdefault("gpu_model", PLAN.site.gpu_model)
+
+
+def refuse_left_jobs():
+    """Refuse to start beside the jobs of a run that was killed: each would be submitted again."""
+    if left := slurm.jobs_of(os.getcwd()):
+        raise WorkflowError(
+            f"Slurm still has jobs of an earlier run here: {', '.join(left)}. Let them end, or "
+            "`scancel` them, and start again."
+        )
 
 
 def options(wildcards, input):
