@@ -29,6 +29,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/geometry.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -166,6 +166,9 @@ class Study(Section):
     untrained: bool = Field(
         default=True, description="add each architecture with fresh weights (seed 1)"
     )
+    analyses: list[Literal["geometry"]] = Field(
+        default=[], description="what is computed beside encoders (docs/geometry.md)"
+    )
 
 
 # --- reading --------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ CHECKPOINT = f"{RESULTS}/models/{{model}}/{{checkpoint}}.json"
 SUITE = f"{RESULTS}/suites/{{suite}}/suite.json"
 
 FEATURES = f"{_DATASET}/features/{{model}}/{{checkpoint}}.safetensors"
+GEOMETRY = f"{_DATASET}/geometry/{{model}}/{{checkpoint}}.parquet"
 FIT = f"{_DATASET}/encoding/{_CELL}/layer-{{layer}}/sub-{{subject}}.nc"
 SCORES = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.parquet"
 DRAWS = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.draws.parquet"

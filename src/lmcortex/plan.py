@@ -22,6 +22,16 @@ TABLES = (
     "quality",
     "provenance",
 )
+# Tables of `analyses: [geometry]`.
+GEOMETRY_TABLES = (
+    "geometry",
+    "modules",
+    "module_nulls",
+    "module_scores",
+    "geometry_brain",
+    "onset_contrasts",
+    "claims",
+)
 
 
 class Run(NamedTuple):
@@ -135,12 +145,35 @@ class Plan:
             for run in self.runs_on(dataset)
         ]
 
-    def features_of(self, run: Run) -> list[str]:
+    def gpu_outputs(self, run: Run) -> list[str]:
         """Every output of a network's GPU jobs: after them, its weights are needed no more."""
         return [
-            paths.FEATURES.format(dataset=dataset, **run._asdict())
+            pattern.format(dataset=dataset, **run._asdict())
             for dataset in self.study.datasets
-            if run in self.extracted_on(dataset)
+            for pattern, runs in (
+                (paths.FEATURES, self.extracted_on(dataset)),
+                (paths.GEOMETRY, self.measured_runs()),
+            )
+            if run in runs
+        ]
+
+    def measured_runs(self) -> list[Run]:
+        """The networks whose geometry is measured."""
+        return self.runs if "geometry" in self.study.analyses else []
+
+    def geometry_files(self) -> list[str]:
+        return [
+            paths.GEOMETRY.format(dataset=dataset, **run._asdict())
+            for dataset in self.study.datasets
+            for run in self.measured_runs()
+        ]
+
+    def network_draws(self) -> list[str]:
+        """The resampled scores of all layers of the networks with training steps."""
+        return [
+            paths.DRAWS.format(**cell._asdict(), roi="all")
+            for cell in self.cells()
+            if (cell.model, cell.checkpoint) in self.runs and registry.STEP.match(cell.checkpoint)
         ]
 
     def release_files(self) -> list[str]:
@@ -183,6 +216,7 @@ class Plan:
 
     def tables(self) -> list[str]:
         names = [*TABLES, *(["truth_recovery"] if self.simulated_datasets() else [])]
+        names += GEOMETRY_TABLES if "geometry" in self.study.analyses else ()
         return [self.table(name) for name in names]
 
     def checkpoint_files(self) -> list[str]:
@@ -210,6 +244,7 @@ class Plan:
             *self.quality_files(),
             *self.checkpoint_files(),
             *self.all_features(),
+            *self.geometry_files(),
             *self.all_scores(),
             *self.all_scores(paths.DRAWS),
             *(self.table(name) for name in TABLES if name != "provenance"),

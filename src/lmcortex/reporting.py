@@ -10,6 +10,7 @@ from lmcortex.plan import Plan, Run
 LEAST_HEATMAP = 3  # checkpoints of one model that are worth a heatmap
 LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
 LEAST_SIZES = 3  # models that make a scaling law
+GEOMETRY_FIGURES = ("module-scores", "onsets", "relation", "variants")
 
 
 def figures(plan: Plan) -> list[str]:
@@ -22,6 +23,7 @@ def figures(plan: Plan) -> list[str]:
         ]
     for name, dataset in plan.datasets.items():
         shown = ["quality", *(["recovery"] if dataset.simulated else [])]
+        shown += ["geometry", "modules"] if plan.measured_runs() else []
         files += [
             paths.DATASET_FIGURE.format(study=plan.name, dataset=name, figure=figure)
             for figure in shown
@@ -42,6 +44,7 @@ def fit_figures(plan: Plan, dataset: str) -> list[str]:
         figures.append("scaling")
     if plan.datasets[dataset].bilateral():
         figures.append("lateralization")
+    figures += GEOMETRY_FIGURES if plan.measured_runs() else ()
     return figures
 
 

@@ -90,6 +90,32 @@ def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -
     }
 
 
+def measure_geometry(plan: Plan, dataset: str, model: str) -> Spec:
+    kind = plan.datasets[dataset].kind
+    return {"dataset": dataset, "kind": kind, "dtype": plan.model(model).dtype}
+
+
+def collect_geometry(plan: Plan) -> Spec:
+    models = collect_scores(plan)["models"]
+    return {
+        "models": {
+            name: {**about, "n_layers": plan.model(name).n_layers}
+            for name, about in models.items()
+            if name in {run.model for run in plan.runs}
+        }
+    }
+
+
+def geometry_statistics(plan: Plan) -> Spec:
+    """Say what the statistics of geometry draw at random."""
+    return {"seed": 0}
+
+
+def contrast_onsets(plan: Plan) -> Spec:
+    lobes = {name: found.lobe_rois() for name, found in plan.datasets.items()}
+    return {"lobes": lobes, "seed": 0}
+
+
 def collect_scores(plan: Plan) -> Spec:
     """Say what the master table holds about each model beside its scores."""
     names = {run.model for dataset in plan.datasets for run in plan.runs_on(dataset)}

@@ -205,10 +205,10 @@ def test_weights_are_released_after_the_features_of_every_dataset_that_reads_the
     names = [Path(path).parent.name for path in plan.releases()]
     assert names == ["gpt2", "opt-125m"]
     features = "results/datasets/simulated-{}/features/{}/main.safetensors"
-    assert plan.features_of(Run("gpt2", "main")) == [
+    assert plan.gpu_outputs(Run("gpt2", "main")) == [
         features.format(dataset, "gpt2") for dataset in ("sentences", "story")
     ]
-    assert plan.features_of(Run("opt-125m", "main")) == [features.format("sentences", "opt-125m")]
+    assert plan.gpu_outputs(Run("opt-125m", "main")) == [features.format("sentences", "opt-125m")]
 
 
 def test_a_profile_s_site_file_lies_over_the_settings(folder: Path, tmp_path: Path) -> None:

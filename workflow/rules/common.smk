@@ -148,7 +148,7 @@ def planted_truth(wildcards):
 
 
 def gpu_outputs(wildcards):
-    return PLAN.features_of(Run(wildcards.model, wildcards.checkpoint))
+    return PLAN.gpu_outputs(Run(wildcards.model, wildcards.checkpoint))
 
 
 def cell_fits(wildcards):

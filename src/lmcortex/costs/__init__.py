@@ -12,6 +12,13 @@ from functools import cache
 
 from lmcortex.costs.encoding import fit_encoding, score_roi
 from lmcortex.costs.features import compute_baseline, extract_features
+from lmcortex.costs.geometry import (
+    cluster_layers,
+    collect_geometry,
+    measure_geometry,
+    relate_geometry,
+    score_modules,
+)
 from lmcortex.costs.machines import MIB, on_gpu
 from lmcortex.costs.models import cached_mb, fetch_checkpoint, train_suite, weights_mb
 from lmcortex.costs.requests import HEADROOM_MB, Cost, memory_request, runtime_request
@@ -32,6 +39,8 @@ __all__ = [
     "arguments",
     "average_responses",
     "cached_mb",
+    "cluster_layers",
+    "collect_geometry",
     "collect_scores",
     "compute_baseline",
     "estimate_ceiling",
@@ -39,12 +48,15 @@ __all__ = [
     "extract_features",
     "fetch_checkpoint",
     "fit_encoding",
+    "measure_geometry",
     "memory_request",
     "on_gpu",
     "open_outputs",
     "prepare_responses",
     "read_scores",
+    "relate_geometry",
     "runtime_request",
+    "score_modules",
     "score_roi",
     "simulate_responses",
     "small",
@@ -56,6 +68,8 @@ FROM_SCORES = (
     *("fit_scaling", "fit_lateralization", "contrast_models", "track_training", "recover_truth"),
     *("plot_overview", "plot_layers", "plot_heatmap", "plot_training", "plot_scaling"),
     *("plot_lateralization", "plot_quality", "plot_recovery", "write_table_page"),
+    *("plot_geometry", "plot_modules", "plot_module_scores", "plot_onsets"),
+    *("plot_relation", "plot_variants"),
 )
 FORMULAS: dict[str, Callable[..., Cost]] = {
     **{
@@ -64,6 +78,7 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
             *(fetch_checkpoint, train_suite, extract_features, compute_baseline),
             *(prepare_responses, simulate_responses, average_responses, estimate_ceiling),
             *(fit_encoding, score_roi, collect_scores),
+            *(measure_geometry, collect_geometry, cluster_layers, score_modules, relate_geometry),
         )
     },
     **dict.fromkeys(FROM_SCORES, read_scores),

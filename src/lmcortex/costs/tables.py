@@ -43,7 +43,7 @@ class Rows(NamedTuple):
     nested: int
 
 
-def _rows(plan: Plan) -> Rows:
+def rows_of(plan: Plan) -> Rows:
     scores = drawn = nested = 0
     for dataset in plan.study.datasets:
         places, subjects = places_of(plan, dataset), len(plan.datasets[dataset].fitted_subjects())
@@ -58,7 +58,7 @@ def _rows(plan: Plan) -> Rows:
 
 def collect_scores(plan: Plan) -> Cost:
     """All rows of all cells, and their draws."""
-    rows = _rows(plan)
+    rows = rows_of(plan)
     draw = FLOAT * max(plan.fits[fit].n_resamples for fit in plan.study.fits)
     memory = ROW_BYTES * rows.scores + draw * (rows.drawn + 2 * rows.nested)
     disk = (SCORE_BYTES + TEXT_BYTES) * rows.scores + draw * rows.nested
@@ -68,7 +68,7 @@ def collect_scores(plan: Plan) -> Cost:
 
 def read_scores(plan: Plan) -> Cost:
     """A table or figure of the study, from its master table."""
-    rows = _rows(plan)
+    rows = rows_of(plan)
     draw = DOUBLE * max(plan.fits[fit].n_resamples for fit in plan.study.fits)
     memory = (READ_BYTES * rows.scores + draw * rows.nested) / MIB
     return Cost(STATISTICS_MB + memory, STATISTICS_S + READ_S * rows.scores, 0.1)

@@ -74,6 +74,9 @@ class DatasetBase(Section):
         default=False, description="one fitting job per subject; ROIs are `rois`"
     )
     rois: dict[Label, Sphere] = Field(default={}, description="spheres of a voxel-wise dataset")
+    lobes: dict[Literal["temporal", "frontal"], list[Label]] = Field(
+        default={}, description="ROIs whose learning curves are compared (docs/geometry.md)"
+    )
     layers_per_job: int | None = Field(default=None, ge=1)
     kind: Literal["sentences", "story"]
     simulated: bool = False
@@ -105,6 +108,10 @@ class DatasetBase(Section):
     def roi_names(self) -> set[str] | None:
         """The ROIs that scores can be asked for by name; None if only the files know."""
         return set(self.rois) or None
+
+    def lobe_rois(self) -> dict[str, list[str]]:
+        """The ROIs of the temporal and the frontal lobe, sorted; none where they are not named."""
+        return {lobe: sorted(rois) for lobe, rois in self.lobes.items()}
 
     def published_ceilings(self) -> dict[str, float]:
         return {}

@@ -98,6 +98,9 @@ class Simulated(DatasetBase):
     def recording_files(self, subject: str) -> Files:
         return {}
 
+    def lobe_rois(self) -> dict[str, list[str]]:
+        return {region: sorted(rois) for region, rois in self.regions.items()}
+
     def roi_names(self) -> set[str] | None:
         return {roi for rois in self.regions.values() for roi in rois}
 

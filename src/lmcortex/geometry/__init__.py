@@ -1,0 +1,21 @@
+"""The shape of a sentence in a model: how its tokens' states spread, and how their path turns."""
+
+from lmcortex.geometry.curvature import curvatures
+from lmcortex.geometry.entropy import entropies
+from lmcortex.geometry.measure import Geometry, measure_geometry, sentence_geometry
+from lmcortex.geometry.passages import story_passages
+from lmcortex.geometry.variants import CURVATURES, ENTROPIES, KEY, MEASURES, PRIMARY
+
+__all__ = [
+    "CURVATURES",
+    "ENTROPIES",
+    "KEY",
+    "MEASURES",
+    "PRIMARY",
+    "Geometry",
+    "curvatures",
+    "entropies",
+    "measure_geometry",
+    "sentence_geometry",
+    "story_passages",
+]

@@ -1,0 +1,259 @@
+"""Do layers of low entropy and curvature predict the brain better, beyond training progress?"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmcortex.inference import LEVEL, benjamini_hochberg, interval
+from lmcortex.scores import NESTED
+from lmcortex.seeds import generator
+from lmcortex.statistics.collect import is_summary, table
+from lmcortex.statistics.geometry import FIRST_CHOICE, VARIANT, Grid, grids
+from lmcortex.statistics.partial import (
+    CONTROLS,
+    Partial,
+    control_columns,
+    layer_bootstrap,
+    matched_test,
+    shift_p,
+)
+
+MIN_LAYERS, MIN_STEPS, MIN_SIZES = 4, 4, 3
+N_BOOTSTRAP = 1000
+# For variants other than the first choice: the published control, and the one that takes out
+# whatever training does to all layers alike.
+SENSITIVITY = ("log step", "steps")
+UNIT = ["dataset", "fit", "subject", "roi", "hemisphere"]
+COLUMNS = [
+    *UNIT,
+    "model",
+    "family",
+    "n_params",
+    *VARIANT,
+    "control",
+    "method",
+    *("estimate", "ci_low", "ci_high", "p", "q", "n_effective"),
+    *("layers_low", "layers_high", "p_shift"),
+    *("n_layers", "n_steps"),
+]
+
+
+def relate_geometry(
+    scores: pd.DataFrame, geometry: pd.DataFrame, spec: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Correlate geometry with scores over layers and steps, other things taken out.
+
+    Parameters
+    ----------
+    scores, geometry : the study's tables.
+    spec : `seed` of the bootstrap.
+
+    Returns
+    -------
+    One row per dataset, fit, subject (`group`, `average`), roi, hemisphere, model, variant of the
+    geometry, control and method.
+
+    * `method`: `pearson`; `spearman` (of ranks); `mixed`, the coefficient of the z-scored measure
+      in a mixed model of the z-scored score on entropy, curvature and log step with an intercept
+      for each layer; `growth` (model `all`), the slope of Fisher's z of the `pearson` rows on log10
+      parameters over at least three sizes.
+    * `control`: what is taken out (`partial.CONTROLS`), for the first choice also the other
+      measure (`log step, entropy` for curvature and the reverse). All variants have `SENSITIVITY`,
+      the first choice all controls.
+    * `estimate` with `ci_low`, `ci_high` and `p` by `partial.matched_test`, worth `n_effective`
+      independent cells; mixed: of the model, which takes cells for independent; growth: interval
+      only. `q` is Benjamini-Hochberg within a dataset, fit, variant, control and method.
+    * first choice, pearson: `layers_low`, `layers_high` by drawing layers, `p_shift` by circular
+      shifts.
+
+    Models with fewer than four blocks or four steps after the first initialisation are left out.
+    """
+    summary = scores[is_summary(scores) & (scores["layer"] != NESTED) & (scores["step"] > 0)]
+    rows: list[dict[str, Any]] = []
+    for (dataset, model), measured in geometry.groupby(["dataset", "model"], sort=True):
+        here = summary[(summary["dataset"] == dataset) & (summary["model"] == model)]
+        if here.empty or not enough(measured):
+            continue
+        about = {name: measured[name].iloc[0] for name in ("model", "family", "n_params")}
+        rows += [{**row, **about} for row in _relations(here, measured, spec)]
+    found = table(rows, COLUMNS)
+    found = pd.concat([found, growth(found)], ignore_index=True)
+    for _, group in found.groupby(["dataset", "fit", *VARIANT, "control", "method"], dropna=False):
+        found.loc[group.index, "q"] = benjamini_hochberg(group["p"].to_numpy(float))
+    return found
+
+
+def enough(measured: pd.DataFrame) -> bool:
+    """Tell whether a model has layers and steps enough for a grid."""
+    steps = measured.loc[measured["step"] > 0, "step"].nunique()
+    return measured["n_layers"].iloc[0] >= MIN_LAYERS and steps >= MIN_STEPS
+
+
+def _relations(
+    scores: pd.DataFrame, measured: pd.DataFrame, spec: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    known = list(grids(measured[measured["step"] > 0]))
+    first = {
+        str(grid.variant["measure"]): grid
+        for grid in known
+        if grid.variant == FIRST_CHOICE[str(grid.variant["measure"])]
+    }
+    n_blocks = int(measured["n_layers"].iloc[0])
+    targets = [
+        (dict(zip(UNIT, key, strict=True)), rows.pivot(index="layer", columns="step", values="r"))
+        for key, rows in scores.groupby(UNIT, sort=True)
+    ]
+    partials: dict[tuple[int, str], Partial] = {}
+    for grid in known:
+        measure = str(grid.variant["measure"])
+        chosen = first[measure] is grid
+        for control in CONTROLS if chosen else SENSITIVITY:
+            shape = (len(grid.layers), len(grid.steps))
+            if (key := (shape[0], control)) not in partials:
+                columns = control_columns(control, grid.layers / n_blocks, grid.steps)
+                partials[key] = Partial(shape, columns)
+            for unit, wide in targets:
+                score = wide.loc[grid.layers, grid.steps].to_numpy(float)
+                about = {**unit, **grid.variant, "control": control}
+                yield from _correlations(about, partials[key], grid, score, chosen, spec)
+        if chosen:
+            yield from _beside_the_other(targets, grid, first, n_blocks)
+    for unit, wide in targets:
+        yield from _mixed(unit, wide, first)
+
+
+def _correlations(
+    about: dict[str, Any],
+    partial: Partial,
+    grid: Grid,
+    score: np.ndarray,
+    chosen: bool,
+    spec: Mapping[str, Any],
+) -> Iterator[dict[str, Any]]:
+    shape = {"n_layers": partial.shape[0], "n_steps": partial.shape[1]}
+    row = {**about, **shape, "method": "pearson", **_tested(partial, grid.values, score)}
+    if chosen:
+        rng = generator("layers", about["dataset"], about["fit"], about["control"], spec["seed"])
+        draws = layer_bootstrap(partial, grid.values, score, N_BOOTSTRAP, rng)
+        defined = draws[~np.isnan(draws)]
+        low, high = interval(defined) if len(defined) else (np.nan, np.nan)
+        row |= {"layers_low": low, "layers_high": high}
+        row["p_shift"] = shift_p(partial, grid.values, score)
+    yield row
+    tested = _tested(partial, ranks(grid.values), ranks(score))
+    yield {**about, **shape, "method": "spearman", **tested}
+
+
+def _beside_the_other(
+    targets: list[tuple[dict[str, Any], pd.DataFrame]],
+    grid: Grid,
+    first: Mapping[str, Grid],
+    n_blocks: int,
+) -> Iterator[dict[str, Any]]:
+    """Take the other measure out beside log step."""
+    other = next(name for name in first if name != grid.variant["measure"])
+    columns = control_columns("log step", grid.layers / n_blocks, grid.steps)
+    scaled = (first[other].values - first[other].values.mean()) / first[other].values.std()
+    shape = (len(grid.layers), len(grid.steps))
+    partial = Partial(shape, np.column_stack([columns, scaled.ravel()]))
+    for unit, wide in targets:
+        score = wide.loc[grid.layers, grid.steps].to_numpy(float)
+        yield {
+            **unit,
+            **grid.variant,
+            "control": f"log step, {other}",
+            "method": "pearson",
+            "n_layers": shape[0],
+            "n_steps": shape[1],
+            **_tested(partial, grid.values, score),
+        }
+
+
+def _tested(partial: Partial, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    found = matched_test(partial, x, y)
+    return {"estimate": found.r, **{name: getattr(found, name) for name in found._fields[1:]}}
+
+
+def ranks(grid: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata
+
+    return rankdata(grid).reshape(grid.shape)
+
+
+def _mixed(
+    unit: dict[str, Any], wide: pd.DataFrame, first: Mapping[str, Grid]
+) -> Iterator[dict[str, Any]]:
+    """Fit score ~ entropy + curvature + log step with an intercept for each layer, by REML."""
+    import warnings
+
+    from statsmodels.regression.mixed_linear_model import MixedLM
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
+    grid = next(iter(first.values()))
+    score = wide.loc[grid.layers, grid.steps].to_numpy(float)
+    if not score.std():
+        return
+    names = sorted(first)
+    columns = [z_score(first[name].values).ravel() for name in names]
+    step = z_score(np.tile(np.log10(grid.steps), (len(grid.layers), 1))).ravel()
+    design = np.column_stack([np.ones(score.size), *columns, step])
+    layer = np.repeat(grid.layers, len(grid.steps))
+    with warnings.catch_warnings():
+        # An intercept that does not vary over layers lies at the edge of what is allowed.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        fitted: Any = MixedLM(z_score(score).ravel(), design, layer).fit(reml=True, method="powell")
+    bounds = fitted.conf_int(1 - LEVEL)
+    for place, name in enumerate(names, start=1):
+        yield {
+            **unit,
+            **first[name].variant,
+            "control": "layers (random), log step, the other measure",
+            "method": "mixed",
+            "estimate": fitted.fe_params[place],
+            "ci_low": bounds[place][0],
+            "ci_high": bounds[place][1],
+            "p": fitted.pvalues[place],
+            "n_layers": len(grid.layers),
+            "n_steps": len(grid.steps),
+        }
+
+
+def z_score(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean()) / values.std()
+
+
+def growth(found: pd.DataFrame) -> pd.DataFrame:
+    """Regress Fisher's z of partial correlations on log10 parameters, over the sizes of a family.
+
+    The interval follows from those of the single sizes, which stand for independent models; so few
+    sizes allow no test.
+    """
+    from scipy.stats import norm
+
+    usable = found[(found["method"] == "pearson") & (found["n_effective"] > 4)]
+    rows = []
+    key = [*UNIT, "family", *VARIANT, "control"]
+    for values, group in usable.groupby(key, sort=True):
+        if len(group) < MIN_SIZES or group["n_params"].nunique() < MIN_SIZES:
+            continue
+        size = np.log10(group["n_params"].to_numpy(float))
+        centred = size - size.mean()
+        weights = centred / (centred @ centred)
+        z = np.arctanh(group["estimate"].to_numpy(float))
+        slope = float(weights @ z)
+        variance = weights**2 @ (1 / (group["n_effective"].to_numpy(float) - 3))
+        reach = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance))
+        rows.append(
+            {
+                **dict(zip(key, values, strict=True)),
+                "model": "all",
+                "method": "growth",
+                "estimate": slope,
+                "ci_low": slope - reach,
+                "ci_high": slope + reach,
+            }
+        )
+    return table(rows, COLUMNS)

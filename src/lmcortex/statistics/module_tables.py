@@ -1,0 +1,218 @@
+"""Modules of layers of all models of a study, and how well each module predicts the brain."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lmcortex.inference import interval
+from lmcortex.scores import NESTED
+from lmcortex.seeds import generator
+from lmcortex.statistics.collect import is_summary, records, table
+from lmcortex.statistics.geometry import FIRST_CHOICE, Grid, grids
+from lmcortex.statistics.geometry_brain import enough
+from lmcortex.statistics.modules import (
+    Modules,
+    arrangements,
+    contrast_p,
+    count_arrangements,
+    find_modules,
+    module_contrast,
+)
+
+# One thing changed at a time from the first choice of both measures.
+CHANGES: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "first choice": (None, {}),
+    "entropy normalised": ("entropy", {"variant": "normalised"}),
+    "entropy centred": ("entropy", {"variant": "centred"}),
+    "entropy skean": ("entropy", {"variant": "skean"}),
+    "entropy per log tokens": ("entropy", {"unit": "log tokens"}),
+    "curvature tokens": ("curvature", {"variant": "tokens"}),
+    "without first token": (None, {"first_token": False}),
+    "last layer normed": (None, {"last_layer": "normed"}),
+    "last layer left out": (None, {"last_layer": "left out"}),
+}
+N_ARRANGEMENTS = 1000
+N_NULLS = 200
+MODEL = ["dataset", "model", "family", "n_params", "choice"]
+MODULES = [
+    *MODEL,
+    *("step", "layer", "depth", "low", "low_course"),
+    *(
+        "n_low",
+        "n_blocks",
+        "entropy",
+        "curvature",
+        "n_clusters_silhouette",
+        "n_clusters_gap",
+        "silhouette",
+    ),
+    *("ari_previous", "ari_final", "r"),
+]
+NULL_TABLE = [*MODEL, "statistic", "null", "observed", "expected", "p"]
+UNIT = ["dataset", "fit", "subject", "roi", "hemisphere"]
+SCORES = [
+    *UNIT,
+    *MODEL[1:],
+    *("membership", "step", "r_low", "r_high", "difference", "ci_low", "ci_high"),
+    *("p", "n_arrangements"),
+]
+SUMMARY = ("n_clusters_silhouette", "n_clusters_gap", "silhouette", "ari_course", "stable_step")
+
+
+def cluster_layers(
+    geometry: pd.DataFrame, spec: Mapping[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cluster the layers of each model by entropy and curvature.
+
+    Parameters
+    ----------
+    geometry : the study's table.
+    spec : `seed`.
+
+    Returns
+    -------
+    modules : one row per dataset, model, choice of measures (`CHANGES`), step and layer: `low`,
+        whether the layer is in the low-complexity module at this step, `low_course` whether it is
+        by the whole course of training; and, the same for all layers of a step, what
+        `modules.Modules.steps` says.
+    nulls : one row per dataset, model, choice and statistic: the observed value beside what a null
+        expects and its one-sided p; and, without a null, what `modules.Modules.summary` says.
+    """
+    modules, nulls = [], []
+    for (dataset, model), measured in geometry.groupby(["dataset", "model"], sort=True):
+        if not enough(measured):
+            continue
+        about = {name: measured[name].iloc[0] for name in MODEL[:-1]}
+        n_blocks = int(measured["n_layers"].iloc[0])
+        known = list(grids(measured))
+        for choice in CHANGES:
+            entropy, curvature = (chosen(known, measure, choice) for measure in FIRST_CHOICE)
+            rng = generator("modules", str(dataset), str(model), spec["seed"])
+            n_nulls = N_NULLS if choice == "first choice" else N_NULLS // 4
+            found = find_modules(
+                entropy.values.T, curvature.values.T, entropy.steps, rng, n_nulls=n_nulls
+            )
+            name = {**about, "choice": choice}
+            modules += [{**name, **row} for row in _module_rows(found, entropy, n_blocks)]
+            nulls += [{**name, **row} for row in _null_rows(found)]
+    return table(modules, MODULES), table(nulls, NULL_TABLE)
+
+
+def chosen(known: Sequence[Grid], measure: str, choice: str) -> Grid:
+    """Return the grid of a measure under one of `CHANGES`."""
+    whose, change = CHANGES[choice]
+    wanted = {**FIRST_CHOICE[measure], **(change if whose in (None, measure) else {})}
+    return next(grid for grid in known if grid.variant == wanted)
+
+
+def _module_rows(found: Modules, grid: Grid, n_blocks: int) -> Iterator[dict[str, Any]]:
+    for place, facts in enumerate(records(found.steps)):
+        for layer, low, course in zip(grid.layers, found.low[place], found.course_low, strict=True):
+            yield {
+                **facts,
+                "layer": int(layer),
+                "depth": layer / n_blocks,
+                "low": bool(low),
+                "low_course": bool(course),
+            }
+
+
+def _null_rows(found: Modules) -> Iterator[dict[str, Any]]:
+    yield from records(found.nulls)
+    for statistic in SUMMARY:
+        yield {"statistic": statistic, "null": "", "observed": found.summary[statistic]}
+
+
+def score_modules(
+    scores: pd.DataFrame,
+    draws: Sequence[pd.DataFrame],
+    modules: pd.DataFrame,
+    spec: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Compare how well low- and high-complexity layers predict the brain.
+
+    Parameters
+    ----------
+    scores : the study's table.
+    draws : resampled scores of all layers, as `scores.score_rois` gives them, cell by cell.
+    modules : the study's table.
+    spec : `seed` of the permutations.
+
+    Returns
+    -------
+    One row per dataset, fit, subject (`group`, `average`), roi, hemisphere, model, choice of
+    measures, `membership` (`step`: the modules of each step; `course`: those of the whole course of
+    training) and step; the row without a step is the mean over steps. `r_low` and `r_high` are mean
+    scores over the layers of a module, `difference` the first minus the second, with the interval
+    of the paired draws. `p` (two-sided) is over other arrangements of the modules that have the
+    same sizes and are in as many pieces (`modules.arrangements`); NaN where there are fewer than
+    100: not testable.
+    """
+    summary = scores[is_summary(scores) & (scores["layer"] != NESTED)]
+    resampled = pd.concat(draws, ignore_index=True)
+    resampled = resampled[resampled["layer"] != NESTED]
+    steps = scores[["model", "checkpoint", "step"]].drop_duplicates()
+    resampled = resampled.merge(steps, on=["model", "checkpoint"])
+    rows: list[dict[str, Any]] = []
+    for (dataset, model), members in modules.groupby(["dataset", "model"], sort=True):
+        here, drawn = (
+            part[(part["dataset"] == dataset) & (part["model"] == model)]
+            for part in (summary, resampled)
+        )
+        by_unit = dict(list(drawn.groupby(UNIT)))
+        for key, unit_rows in here.groupby(UNIT, sort=True):
+            wide = unit_rows.pivot(index="step", columns="layer", values="r")
+            stacked = by_unit[key].set_index(["step", "layer"])["draws"]
+            unit = dict(zip(UNIT, key, strict=True))
+            for _, member in members.groupby("choice", sort=False):
+                about = {name: member[name].iloc[0] for name in MODEL}
+                for row in _contrasts(wide, stacked, member, spec):
+                    rows.append({**unit, **about, **row})
+    return table(rows, SCORES)
+
+
+def _contrasts(
+    wide: pd.DataFrame, draws: pd.Series, member: pd.DataFrame, spec: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    low = member.pivot(index="step", columns="layer", values="low").astype(bool)
+    course = member.pivot(index="step", columns="layer", values="low_course").astype(bool)
+    steps = low.index.intersection(wide.index)
+    scores = wide.loc[steps, low.columns].to_numpy(float)
+    resampled = np.array(
+        [[draws.loc[(step, layer)] for layer in low.columns] for step in steps], dtype=float
+    )
+    for membership, in_low in (("step", low), ("course", course)):
+        member_of = in_low.loc[steps].to_numpy(bool)
+        contrast = module_contrast(scores, member_of)
+        drawn = module_contrast(resampled.transpose(2, 0, 1), member_of)
+        for place, step in enumerate(steps):
+            yield {
+                "membership": membership,
+                "step": float(step),
+                **_means(scores[place], member_of[place]),
+                **_interval(contrast[place], drawn[:, place]),
+                **_arranged(scores[place], member_of[place], spec),
+            }
+        yield {
+            "membership": membership,
+            **_means(scores, member_of),
+            **_interval(contrast.mean(), drawn.mean(axis=1)),
+        }
+
+
+def _means(scores: np.ndarray, low: np.ndarray) -> dict[str, float]:
+    return {"r_low": float(scores[low].mean()), "r_high": float(scores[~low].mean())}
+
+
+def _interval(difference: float, draws: np.ndarray) -> dict[str, float]:
+    low, high = interval(draws)
+    return {"difference": float(difference), "ci_low": low, "ci_high": high}
+
+
+def _arranged(scores: np.ndarray, low: np.ndarray, spec: Mapping[str, Any]) -> dict[str, float]:
+    others = arrangements(low, N_ARRANGEMENTS, generator("arrangements", spec["seed"]))
+    if others is None:
+        return {"n_arrangements": count_arrangements(low)}
+    return {"n_arrangements": count_arrangements(low), "p": float(contrast_p(scores, low, others))}

@@ -1,0 +1,247 @@
+"""Correlation of two layer-by-step grids, with what training and depth explain taken out.
+
+Cells of such a grid are no independent observations: neighbouring layers and steps resemble each
+other. The p value and interval of `matched_test` count how many independent cells the grid is
+worth; `layer_bootstrap` and `shift_p` are the usual ways beside it.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from lmcortex.inference import LEVEL
+
+# What may be taken out, each with the one before it in strictness; docs/geometry.md says why.
+CONTROLS = {
+    "none": (),
+    "log step": ("log step",),
+    "log step, depth": ("log step", "depth"),
+    "steps": ("steps",),
+    "steps, depth": ("steps", "depth"),
+    "layers, log step": ("layers", "log step"),
+    "layers, steps": ("layers", "steps"),
+}
+# Lag-1 autocorrelations among which `Null` looks for the ones that fit the residuals.
+AUTOCORRELATIONS = (0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.95, 0.97, 0.985)
+
+
+def control_columns(control: str, depth: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return the columns that a control takes out, the intercept among them.
+
+    Parameters
+    ----------
+    control : a name in `CONTROLS`. `log step` is log10(step), which needs steps above 0; `depth`
+        is layer / n_layers and its square; `steps` and `layers` are one column for each.
+    depth : (n_layers,).
+    steps : (n_steps,), training steps.
+
+    Returns
+    -------
+    (n_layers * n_steps, n_columns), cells in the order of a raveled (n_layers, n_steps) grid.
+    """
+    n_layers, n_steps = len(depth), len(steps)
+    deep = np.repeat(depth, n_steps)
+    columns = {
+        "log step": np.tile(np.log10(steps), n_layers)[:, None],
+        "depth": np.c_[deep, deep**2],
+        "steps": np.tile(np.eye(n_steps), (n_layers, 1)),
+        "layers": np.repeat(np.eye(n_layers), n_steps, axis=0),
+    }
+    names = CONTROLS[control]
+    return np.column_stack([np.ones(n_layers * n_steps), *(columns[name] for name in names)])
+
+
+def basis(columns: np.ndarray) -> np.ndarray:
+    """Return orthonormal columns of the same span, which may have fewer of them."""
+    left, values, _ = np.linalg.svd(columns, full_matrices=False)
+    return left[:, values > 1e-9 * values[0]]
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Grids of one shape and what is taken out of them.
+
+    Attributes
+    ----------
+    shape : (n_layers, n_steps).
+    columns : (n_layers * n_steps, n_columns), from `control_columns`, perhaps with a further grid.
+    """
+
+    shape: tuple[int, int]
+    columns: np.ndarray
+
+    @cached_property
+    def basis(self) -> np.ndarray:
+        return basis(self.columns)
+
+    @cached_property
+    def null(self) -> "Null":
+        return Null(self.shape, self.basis)
+
+    def residuals(self, values: np.ndarray) -> np.ndarray:
+        """Take the columns out of (n_cells, ...) values; what they explain wholly becomes 0."""
+        left = values - self.basis @ (self.basis.T @ values)
+        explained = np.abs(left).max(axis=0) <= 1e-10 * np.abs(values).max(axis=0)
+        return np.where(explained, 0.0, left)
+
+    def correlate(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Return the partial correlation of two grids; NaN where one is explained wholly."""
+        return correlation(self.residuals(x.ravel()), self.residuals(y.ravel()))
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the correlation of two vectors of residuals, which have mean 0."""
+    scale = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / scale) if scale > 0 else np.nan
+
+
+class Test(NamedTuple):
+    """A correlation with its two-sided p, its interval and the independent cells behind them."""
+
+    r: float
+    p: float
+    ci_low: float
+    ci_high: float
+    n_effective: float
+
+
+class Null:
+    """How residuals vary when two autocorrelated grids have nothing to do with each other.
+
+    Each grid is taken for a first-order autoregression along layers and along steps. Taking columns
+    out lowers the autocorrelation that the residuals show, so the one behind it is chosen as that
+    whose expected residual autocorrelation comes nearest to the observed. The variance of the
+    correlation between two such grids follows from their covariances, and with it the number of
+    independent cells: Clifford, Richardson & Hémon 1989, Biometrics 45:123; Dutilleul 1993,
+    Biometrics 49:305.
+    """
+
+    def __init__(self, shape: tuple[int, int], basis: np.ndarray) -> None:
+        n_layers, n_steps = shape
+        layers = [autoregression(n_layers, rho) for rho in AUTOCORRELATIONS]
+        steps = [autoregression(n_steps, rho) for rho in AUTOCORRELATIONS]
+        pairs = list(product(layers, steps))
+        covariances = np.empty((len(pairs), n_layers, n_steps, n_layers, n_steps))
+        for place, (over_layers, over_steps) in enumerate(pairs):
+            covariance: np.ndarray = np.kron(over_layers, over_steps)
+            # From both sides: (I - B B') C (I - B B').
+            covariance -= basis @ (basis.T @ covariance)
+            covariance -= (covariance @ basis) @ basis.T
+            covariances[place] = (covariance / np.trace(covariance)).reshape(*shape, *shape)
+        self.shape = shape
+        # Expected products of a cell with the next layer, and with the next step.
+        self.expected = np.column_stack(
+            [
+                np.einsum("plsls->p", covariances[:, :-1, :, 1:, :]),
+                np.einsum("plsls->p", covariances[:, :, :-1, :, 1:]),
+            ]
+        )
+        flat = covariances.reshape(len(pairs), -1)
+        # Variance of the correlation between grids of any two of the autocorrelations.
+        self.variances = flat @ flat.T
+
+    def nearest(self, residuals: np.ndarray) -> int:
+        """Return the place of the autocorrelation that fits a grid of residuals."""
+        grid = residuals.reshape(self.shape)
+        size = (grid**2).sum()
+        observed = np.array(
+            [(grid[1:] * grid[:-1]).sum() / size, (grid[:, 1:] * grid[:, :-1]).sum() / size]
+        )
+        return int(((self.expected - observed) ** 2).sum(axis=1).argmin())
+
+    def effective_cells(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Return the number of independent cells whose correlation varies as that of x and y."""
+        return 1 / float(self.variances[self.nearest(x), self.nearest(y)]) + 1
+
+
+def autoregression(n: int, rho: float) -> np.ndarray:
+    """Return the (n, n) correlations of a first-order autoregression."""
+    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    return rho**apart if rho else np.eye(n)
+
+
+def matched_test(partial: Partial, x: np.ndarray, y: np.ndarray) -> Test:
+    """Test a partial correlation at the number of independent cells that the grids are worth.
+
+    Parameters
+    ----------
+    partial : what is taken out.
+    x, y : (n_layers, n_steps) grids.
+
+    Returns
+    -------
+    Test; all NaN where nothing of a grid is left. The interval is Fisher's, and NaN with fewer than
+    about five independent cells.
+    """
+    from scipy.stats import norm, t
+
+    left_x, left_y = partial.residuals(x.ravel()), partial.residuals(y.ravel())
+    r = correlation(left_x, left_y)
+    if np.isnan(r):
+        return Test(r, np.nan, np.nan, np.nan, np.nan)
+    n = partial.null.effective_cells(left_x, left_y)
+    degrees = max(n - 2, 1.0)
+    p = 2 * float(t.sf(abs(r) * np.sqrt(degrees / max(1 - r**2, 1e-12)), degrees))
+    low = high = np.nan
+    if n > 4:
+        reach = float(norm.ppf((1 + LEVEL) / 2)) / np.sqrt(n - 3)
+        low, high = (float(np.tanh(np.arctanh(r) + side * reach)) for side in (-1, 1))
+    return Test(r, p, low, high, n)
+
+
+def shift_p(partial: Partial, x: np.ndarray, y: np.ndarray) -> float:
+    """Test a partial correlation against all circular shifts of one grid, two-sided.
+
+    The residuals of `x` are shifted along layers and steps together and the columns taken out
+    again. Where a grid ends far from where it began, a shift breaks its autocorrelation, and the
+    test rejects too often (docs/geometry.md has the numbers): read it beside `matched_test`.
+    """
+    left_x, left_y = partial.residuals(x.ravel()), partial.residuals(y.ravel())
+    observed = correlation(left_x, left_y)
+    if np.isnan(observed):
+        return np.nan
+    shifted = partial.residuals(_shifts(left_x.reshape(partial.shape)))
+    scale = np.sqrt((shifted**2).sum(axis=0) * (left_y @ left_y))
+    null = np.divide(left_y @ shifted, scale, out=np.zeros(len(scale)), where=scale > 0)
+    return float(np.mean(np.abs(null) >= abs(observed) - 1e-12))
+
+
+def _shifts(grid: np.ndarray) -> np.ndarray:
+    """Return all circular shifts of a grid, raveled: (n_cells, n_cells), the first unshifted."""
+    return grid.ravel()[_shift_index(*grid.shape)]
+
+
+@cache
+def _shift_index(n_layers: int, n_steps: int) -> np.ndarray:
+    layers, steps = np.divmod(np.arange(n_layers * n_steps), n_steps)
+    rows = (layers[:, None] + layers) % n_layers
+    return rows * n_steps + (steps[:, None] + steps) % n_steps
+
+
+def layer_bootstrap(
+    partial: Partial, x: np.ndarray, y: np.ndarray, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Resample a partial correlation by drawing layers, with all their steps, with replacement.
+
+    Returns
+    -------
+    (n,) correlations; NaN where a draw leaves nothing of a grid, as one of a single layer may.
+    """
+    n_layers, n_steps = partial.shape
+    values = np.column_stack([partial.columns, x.ravel(), y.ravel()])
+    by_layer = values.reshape(n_layers, n_steps, -1)
+    products = np.einsum("lsi,lsj->lij", by_layer, by_layer)
+    counts = rng.multinomial(n_layers, np.full(n_layers, 1 / n_layers), size=n)
+    total = np.tensordot(counts, products, axes=1)
+    k = partial.columns.shape[1]
+    cross = total[:, :k, k:]
+    left = total[:, k:, k:] - cross.transpose(0, 2, 1) @ (
+        np.linalg.pinv(total[:, :k, :k], rcond=1e-10, hermitian=True) @ cross
+    )
+    spread = left[:, 0, 0] * left[:, 1, 1]
+    floor = 1e-16 * total[:, k, k] * total[:, k + 1, k + 1]
+    usable = (spread > floor) & (left[:, 0, 0] > 0)
+    return np.where(usable, left[:, 0, 1] / np.sqrt(np.where(usable, spread, 1.0)), np.nan)

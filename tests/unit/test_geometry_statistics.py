@@ -1,0 +1,191 @@
+"""From geometry and scores to claims: planted modules, relations and onsets are found."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmcortex.geometry.variants import FIRST_TOKEN, MEASURES
+from lmcortex.scores import KEY
+from lmcortex.statistics.claims import STATEMENTS, Finding, judge_claims, verdict
+from lmcortex.statistics.collect import collect_draws
+from lmcortex.statistics.geometry import FIRST_CHOICE, VARIANT, collect_geometry, grids
+from lmcortex.statistics.geometry_brain import relate_geometry
+from lmcortex.statistics.module_tables import CHANGES, cluster_layers, score_modules
+from lmcortex.statistics.onsets import contrast_onsets
+
+STEPS = np.array([0, 1, 4, 16, 64, 256, 1000, 4000])
+SIZES = {"tiny": 1e6, "small": 1e7, "large": 1e8}
+N_LAYERS, N_DRAWS = 8, 50
+LOW = np.arange(1, N_LAYERS + 1) <= 4  # the planted module: the first four layers
+ABOUT = {
+    "role": "trained", "family": "toy", "tokens_per_step": 1000.0, "final": "step4000",
+    "perplexity": None, "benchmark": None, "n_layers": N_LAYERS,
+}  # fmt: skip
+SPEC = {"seed": 0}
+DRAWS = [*KEY, "draws"]
+
+
+def planted(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw entropy and curvature (layers x steps): from step 4 on, low in the first four layers."""
+    on = (STEPS >= 4) * 1.0
+    shape = np.where(LOW, -1.0, 1.0)[:, None] * on
+    noise = 0.1 * rng.standard_normal((2, N_LAYERS, len(STEPS)))
+    return 3 + shape + noise[0], 110 + 5 * shape + 5 * noise[1]
+
+
+def geometry_of(model: str, entropy: np.ndarray, curvature: np.ndarray) -> list[pd.DataFrame]:
+    """Write what `measure_geometry` would, all variants alike, with embeddings and normed state."""
+    runs = []
+    for place, step in enumerate(STEPS):
+        rows = []
+        for measure, variant, unit in MEASURES:
+            values = (entropy if measure == "entropy" else curvature)[:, place]
+            states = [(0, "residual", values.mean())]
+            states += [(layer + 1, "residual", value) for layer, value in enumerate(values)]
+            states.append((N_LAYERS, "normed", values[-1]))
+            for first in FIRST_TOKEN:
+                for layer, state, value in states:
+                    row = {"layer": layer, "state": state, "measure": measure, "variant": variant}
+                    row |= {"unit": unit, "first_token": first, "mean": value, "sd": 1.0, "se": 0.1}
+                    rows.append(row | {"n_sentences": 10, "n_left_out": 0, "values": [value]})
+        run = {"dataset": "toy", "model": model, "checkpoint": f"step{step}"}
+        runs.append(pd.DataFrame(rows).assign(**run))
+    return runs
+
+
+def scored(model: str, r: np.ndarray, rng: np.random.Generator, roi: str = "all") -> pd.DataFrame:
+    """Write scores (layers x steps) as the master table has them, with draws."""
+    rows = []
+    for place, step in enumerate(STEPS):
+        values = [*r[:, place], r[:, place].max()]
+        for layer, value in zip([*range(1, N_LAYERS + 1), -1], values, strict=True):
+            draws = (value + 0.005 * rng.standard_normal(N_DRAWS)).astype(np.float32)
+            cell = {"dataset": "toy", "fit": "f", "model": model, "checkpoint": f"step{step}"}
+            place_of = {"layer": layer, "subject": "group", "roi": roi, "hemisphere": "L"}
+            known = {"r": value, "step": float(step), "n_params": SIZES[model]}
+            rows.append(cell | place_of | known | {"role": "trained", "draws": draws})
+    return pd.DataFrame(rows).assign(family="toy", ceiling=0.5, r_normalized=np.nan)
+
+
+@pytest.fixture(scope="module")
+def study() -> dict[str, pd.DataFrame]:
+    """Three sizes whose layers of low curvature predict better, the larger the more so."""
+    rng = np.random.default_rng(0)
+    runs, scores = [], []
+    for strength, model in enumerate(SIZES, start=1):
+        entropy, curvature = planted(rng)
+        runs += geometry_of(model, entropy, curvature)
+        rise = 0.03 * np.log10(STEPS + 1)
+        effect = -0.004 * strength * (curvature - 110) + 0.02 * rng.standard_normal(curvature.shape)
+        scores.append(scored(model, 0.1 + rise + effect, rng))
+    models = {name: {**ABOUT, "n_params": size} for name, size in SIZES.items()}
+    geometry = collect_geometry(runs, {"models": models})
+    modules, nulls = cluster_layers(geometry, SPEC)
+    master = pd.concat(scores, ignore_index=True)
+    return {
+        "geometry": geometry,
+        "modules": modules,
+        "nulls": nulls,
+        "scores": master.drop(columns="draws"),
+        "module_scores": score_modules(
+            master.drop(columns="draws"), [cell[DRAWS] for cell in scores], modules, SPEC
+        ),
+        "relations": relate_geometry(master.drop(columns="draws"), geometry, SPEC),
+    }
+
+
+def first_choice(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+    return rows[(rows[VARIANT] == pd.Series(FIRST_CHOICE[measure])).all(axis=1)]
+
+
+def test_a_grid_leaves_out_the_embeddings_and_knows_its_last_layer(study) -> None:
+    rows = study["geometry"]
+    found = list(grids(rows[rows["model"] == "tiny"]))
+    layers = {grid.variant["last_layer"]: grid.layers.tolist() for grid in found}
+    blocks = list(range(1, N_LAYERS + 1))
+    assert layers == {"residual": blocks, "normed": blocks, "left out": blocks[:-1]}
+    assert len({tuple(grid.variant.values()) for grid in found}) == len(MEASURES) * 2 * 3
+
+
+def test_planted_modules_are_found_from_the_step_at_which_they_appear(study) -> None:
+    rows = study["modules"]
+    rows = rows[(rows["choice"] == "first choice") & (rows["step"] >= 4)]
+    assert (rows["low"] == (rows["layer"] <= 4)).all()
+    facts = study["nulls"].query("choice == 'first choice' and statistic == 'stable_step'")
+    assert facts["observed"].tolist() == [4.0] * len(SIZES)
+
+
+def test_modules_are_clustered_under_every_choice(study) -> None:
+    assert set(study["modules"]["choice"]) == set(CHANGES)
+
+
+def test_the_low_module_predicts_better_and_has_no_permutation_p_in_two_pieces(study) -> None:
+    rows = study["module_scores"].query("choice == 'first choice' and membership == 'step'")
+    last = rows[(rows["step"] == 4000) & (rows["model"] == "large")].iloc[0]
+    assert last["difference"] == pytest.approx(2 * 5 * 0.012, abs=0.03)
+    assert last["ci_low"] > 0
+    assert last["n_arrangements"] == 2 and np.isnan(last["p"])
+
+
+def test_a_planted_relation_is_found_beyond_training_and_grows_with_size(study) -> None:
+    rows = first_choice(study["relations"], "curvature")
+    beyond = rows[(rows["method"] == "pearson") & (rows["control"] == "steps")]
+    assert (beyond.set_index("model").loc["large", "ci_high"]) < 0
+    slope = rows[(rows["method"] == "growth") & (rows["control"] == "log step")].iloc[0]
+    assert slope["estimate"] < 0 and np.isnan(slope["p"])
+
+
+def test_all_controls_stand_beside_the_first_choice(study) -> None:
+    rows = first_choice(study["relations"], "curvature")
+    controls = set(rows.loc[rows["method"] == "pearson", "control"])
+    assert {"none", "log step", "steps, depth", "layers, steps", "log step, entropy"} <= controls
+    assert {"pearson", "spearman", "mixed", "growth"} == set(rows["method"])
+
+
+def lobes(frontal_delay: float, noise: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write nested scores of a temporal and a frontal region that learns `frontal_delay` later."""
+    rng = np.random.default_rng(1)
+    cells = []
+    for roi, delay in (("PostTemp", 0.0), ("IFG", frontal_delay)):
+        curve = 0.3 / (1 + np.exp(-(np.log10(STEPS + 1) - 0.9 - delay) / 0.15))
+        cells.append(scored("large", np.tile(curve, (N_LAYERS, 1)), rng, roi))
+    table = pd.concat(cells, ignore_index=True)
+    table["draws"] = [row + noise * rng.standard_normal(N_DRAWS) for row in table["draws"]]
+    draws = collect_draws([table[DRAWS]])
+    return table.drop(columns="draws"), draws
+
+
+SPEC_LOBES = {"lobes": {"toy": {"temporal": ["PostTemp"], "frontal": ["IFG"]}}, "seed": 0}
+
+
+def test_a_planted_order_of_onsets_lies_in_its_interval() -> None:
+    found = contrast_onsets(*lobes(frontal_delay=1.2, noise=0.002), SPEC_LOBES)
+    onset = found.set_index(["measure", "noise"]).loc[("onset50", "as measured")]
+    assert onset["difference"] == pytest.approx(-1.2, abs=0.1)  # steps four times apart
+    assert onset["ci_low"] <= onset["difference"] <= onset["ci_high"] < 0
+
+
+def test_regions_that_learn_together_have_no_contrast() -> None:
+    found = contrast_onsets(*lobes(frontal_delay=0.0, noise=0.01), SPEC_LOBES)
+    onsets = found[found["measure"] == "onset50"]
+    assert ((onsets["ci_low"] <= 0) & (onsets["ci_high"] >= 0)).all()
+
+
+def test_a_claim_is_judged_by_all_variants() -> None:
+    holding, failing = Finding("a", True, 0.5), Finding("b", False, 0.1)
+    assert verdict([holding])["verdict"] == "holds"
+    assert verdict([failing])["verdict"] == "fails"
+    found = verdict([failing, holding])
+    assert found["verdict"] == "holds only under some variants"
+    assert (found["detail"], found["estimate"]) == ("a", 0.1)
+
+
+def test_the_planted_claims_hold(study) -> None:
+    onsets = contrast_onsets(*lobes(frontal_delay=1.2, noise=0.002), SPEC_LOBES)
+    claims = judge_claims(study["nulls"], study["module_scores"], study["relations"], onsets)
+    assert set(claims["claim"]) == set(STATEMENTS)
+    large = claims[claims["model"] == "large"].set_index("claim")
+    assert large.loc["A3", "verdict"] == "holds"
+    assert large.loc["A5", "verdict"] != "fails"
+    grown = claims[claims["claim"] == "A6"].iloc[0]
+    assert grown["model"] == "all" and grown["estimate"] < 0

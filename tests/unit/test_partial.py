@@ -1,0 +1,112 @@
+"""Partial correlation of autocorrelated grids: closed forms, another solver, calibration."""
+
+import numpy as np
+import pytest
+from scipy.linalg import lstsq
+
+from lmcortex.statistics.partial import (
+    CONTROLS,
+    Partial,
+    autoregression,
+    control_columns,
+    layer_bootstrap,
+    matched_test,
+    shift_p,
+)
+
+N_LAYERS, N_STEPS = 6, 10
+DEPTH = np.arange(1, N_LAYERS + 1) / N_LAYERS
+STEPS = np.geomspace(1, 143000, N_STEPS)
+TREND = np.log10(STEPS)
+
+
+def partial(control: str) -> Partial:
+    return Partial((N_LAYERS, N_STEPS), control_columns(control, DEPTH, STEPS))
+
+
+def smooth(rho: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a grid that is autocorrelated along layers and along steps."""
+    layers, steps = (
+        np.linalg.cholesky(autoregression(n, rho) + 1e-9 * np.eye(n)) for n in (N_LAYERS, N_STEPS)
+    )
+    return layers @ rng.standard_normal((N_LAYERS, N_STEPS)) @ steps.T
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_partial_correlation_is_that_of_regression_residuals(control: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, N_LAYERS, N_STEPS))
+    columns = control_columns(control, DEPTH, STEPS)
+    left = [grid.ravel() - columns @ lstsq(columns, grid.ravel())[0] for grid in (x, y)]
+    expected = np.corrcoef(left[0], left[1])[0, 1]
+    assert partial(control).correlate(x, y) == pytest.approx(expected, abs=1e-10)
+
+
+def test_what_a_control_explains_wholly_has_no_correlation() -> None:
+    x = np.tile(TREND, (N_LAYERS, 1))
+    y = np.random.default_rng(0).standard_normal(x.shape)
+    assert np.isnan(partial("log step").correlate(x, y))
+    assert np.isnan(matched_test(partial("steps"), x, y).p)
+
+
+def test_a_common_trend_of_training_is_taken_out() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((2, N_LAYERS, N_STEPS)) + 5 * TREND
+    assert partial("none").correlate(x, y) > 0.9
+    assert abs(partial("log step").correlate(x, y)) < 0.3
+
+
+def test_a_training_curve_that_is_no_line_needs_a_column_for_each_step() -> None:
+    rng = np.random.default_rng(1)
+    bump = 5 * np.exp(-((TREND - 2) ** 2))
+    x, y = rng.standard_normal((2, N_LAYERS, N_STEPS)) + bump
+    assert partial("log step").correlate(x, y) > 0.5
+    assert abs(partial("steps").correlate(x, y)) < 0.3
+
+
+def test_independent_cells_count_for_themselves() -> None:
+    rng = np.random.default_rng(2)
+    counts = [
+        matched_test(partial("none"), *rng.standard_normal((2, N_LAYERS, N_STEPS))).n_effective
+        for _ in range(50)
+    ]
+    assert np.median(counts) == pytest.approx(N_LAYERS * N_STEPS, rel=0.1)
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.9])
+def test_unrelated_grids_are_seldom_found_related(rho: float) -> None:
+    rng = np.random.default_rng(3)
+    shared = partial("log step")
+    p = [matched_test(shared, smooth(rho, rng), smooth(rho, rng) + TREND).p for _ in range(200)]
+    assert np.sum(np.array(p) <= 0.05) <= 15
+
+
+def test_a_planted_relation_lies_in_its_interval() -> None:
+    rng = np.random.default_rng(4)
+    shared, slope = partial("log step"), -0.7
+    planted, inside = slope / np.hypot(1, slope), []
+    for _ in range(200):
+        x = smooth(0.8, rng)
+        found = matched_test(shared, x, slope * x + smooth(0.8, rng) + TREND)
+        inside.append(found.ci_low <= planted <= found.ci_high)
+    assert 0.90 <= np.mean(inside) <= 0.985
+
+
+def test_shifts_of_cells_without_autocorrelation_make_an_exact_test() -> None:
+    rng = np.random.default_rng(5)
+    p = [shift_p(partial("none"), *rng.standard_normal((2, 6, 10))) for _ in range(200)]
+    assert np.sum(np.array(p) <= 0.05) <= 15
+    assert np.min(p) >= 1 / 60
+
+
+def test_a_bootstrap_of_layers_is_one_of_their_rows() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.standard_normal((2, N_LAYERS, N_STEPS))
+    shared = partial("log step, depth")
+    draws = layer_bootstrap(shared, x, y, 20, np.random.default_rng(7))
+    counts = np.random.default_rng(7).multinomial(N_LAYERS, np.full(N_LAYERS, 1 / 6), size=20)
+    for draw, count in zip(draws, counts, strict=True):
+        rows = np.repeat(np.arange(N_LAYERS), count)
+        columns = shared.columns.reshape(N_LAYERS, N_STEPS, -1)[rows].reshape(-1, 4)
+        again = Partial((N_LAYERS, N_STEPS), columns)
+        assert draw == pytest.approx(again.correlate(x[rows], y[rows]), abs=1e-8)
