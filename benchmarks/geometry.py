@@ -106,8 +106,7 @@ def main() -> None:
             clock = [now()]
             layers = layer_states(model, tokens)
             clock.append(now())
-            ordinary = np.tile(np.arange(lengths[rows[0]]), (len(rows), 1))
-            measured, _ = measure_layers(layers, ordinary, [str(row) for row in rows], model)
+            measured, _ = measure_layers(layers, [str(row) for row in rows], model)
             clock.append(now())
             plain = [[sentence_loop(one) for one in states.numpy()] for states in layers]
             clock.append(now())

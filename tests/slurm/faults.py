@@ -43,7 +43,7 @@ class Job:
 
     rule: str
     local: bool
-    outputs: tuple[str, ...]
+    files: tuple[str, ...]  # its outputs and its benchmark
     log: str
 
 
@@ -93,9 +93,9 @@ class Run:
         announced = r"^(local)?rule (\w+):\n((?: +.*\n)+)"
         for local, rule, facts in re.findall(announced, self.text(), re.MULTILINE):
             about = dict(re.findall(r"^ +(\w+): (.*)$", facts, re.MULTILINE))
-            if "jobid" in about:  # else the rest is still to be printed
-                outputs = tuple(about.get("output", "").split(", "))
-                jobs[about["jobid"]] = Job(rule, bool(local), outputs, about.get("log", ""))
+            if "benchmark" in about:  # else the rest is still to be printed
+                files = (*about["output"].split(", "), about["benchmark"])
+                jobs[about["jobid"]] = Job(rule, bool(local), files, about["log"])
         return jobs
 
     def submitted(self) -> dict[str, Job]:
@@ -119,7 +119,7 @@ class Scene:
     cleanup: ExitStack
     runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    before: dict[str, tuple[int, int]] = field(default_factory=dict)
+    before: dict[str, tuple[int, int] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cleanup.callback(self.cluster.run, "scancel", "--user=root")
@@ -152,10 +152,13 @@ class Scene:
 
     def note_finished(self) -> None:
         """Remember the files of every job that is done by now: none may be made again."""
-        outputs = [path for run in self.runs for job in run.finished() for path in job.outputs]
-        self.before = {path: self.identity(path) for path in outputs}
+        files = [path for run in self.runs for job in run.finished() for path in job.files]
+        self.before = {path: self.identity(path) for path in files}
 
-    def identity(self, path: str) -> tuple[int, int]:
+    def identity(self, path: str) -> tuple[int, int] | None:
+        """Return what changes when a file is written again; None where there is no such file."""
+        if not (self.folder / path).exists():
+            return None
         state = (self.folder / path).stat()
         return state.st_ino, state.st_mtime_ns
 
@@ -185,7 +188,7 @@ class Scene:
         for job, attempts in self.accounted().items():
             done[job] += sum(attempt["State"] == "COMPLETED" for attempt in attempts)
         for run in self.runs:
-            done.update(job.outputs[0] for job in run.finished() if job.local)
+            done.update(job.files[0] for job in run.finished() if job.local)
         return [job for job, times in done.items() if times > 1]
 
     def digests(self) -> dict[str, str]:
@@ -459,6 +462,7 @@ def main() -> int:
                 print(row.happened, flush=True)
             except ClusterError as error:
                 failed = [str(error)]
+                print(error, flush=True)
             failures += [f"{name}: {failure}" for failure in failed]
     print("\n| fault | what was done | what happened | the user | same files | done twice | s |")
     print("|---|---|---|---|---|---|---|")

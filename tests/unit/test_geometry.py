@@ -419,12 +419,13 @@ def test_the_command_writes_the_table_with_its_provenance(tmp_path, monkeypatch,
     storage.write_json(checkpoint, tmp_path / "main.json")
     line = f"{SCRIPT} --items {tmp_path}/items.parquet --words {tmp_path}/words.parquet"
     line += f" --checkpoint {tmp_path}/main.json --output {tmp_path}/geometry.parquet --device cpu"
-    spec = json.dumps({"kind": kind, "dtype": "float32"})
+    spec = json.dumps({"dataset": "toy", "kind": kind, "dtype": "float32"})
     monkeypatch.setattr(sys, "argv", [*line.split(), "--spec", spec])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     table = storage.read_table(tmp_path / "geometry.parquet")
     texts = SENTENCES if kind == "sentences" else geometry.story_passages(words)
     expected = geometry.sentence_geometry(texts, *make("gpt_neox"))
+    expected = expected.assign(dataset="toy", model="tiny", checkpoint="main")
     pd.testing.assert_frame_equal(table, expected, check_exact=False, atol=1e-5)
     made = storage.read_provenance(tmp_path / "geometry.parquet")
     assert (made["stage"], made["n_rows"]) == ("measure_geometry", len(texts))

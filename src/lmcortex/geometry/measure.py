@@ -130,10 +130,10 @@ def sentence_geometry(
     with progress(len(texts), "sentence") as bar:
         for rows in batches(np.array([len(sentence) for sentence in tokens]), batch_tokens):
             batch = torch.tensor([tokens[row] for row in rows], device=model.device)
-            ordinary = np.stack([np.flatnonzero(content[row]) for row in rows])
-            measured, zeros = measure_layers(
-                layer_states(model, batch), ordinary, [labels[row] for row in rows], model
-            )
+            # Special tokens stand around a sentence, as many in all sentences.
+            first, last = np.flatnonzero(content[rows[0]])[[0, -1]]
+            layers = [states[:, first : last + 1] for states in layer_states(model, batch)]
+            measured, zeros = measure_layers(layers, [labels[row] for row in rows], model)
             values[..., rows] = measured
             n_zero += zeros.sum(axis=-1)
             bar.update(len(rows))
@@ -158,30 +158,23 @@ def layer_states(model: "PreTrainedModel", tokens: "torch.Tensor") -> "list[torc
 
 
 def measure_layers(
-    layers: "Sequence[torch.Tensor]",
-    ordinary: np.ndarray,
-    labels: Sequence[str],
-    model: "PreTrainedModel",
+    layers: "Sequence[torch.Tensor]", labels: Sequence[str], model: "PreTrainedModel"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure sentences of equal length at every layer.
 
     Parameters
     ----------
     layers : states (sentences x tokens x width) of each layer.
-    ordinary : int (sentences x tokens that are not special), their places in the sentence.
     labels : names of the sentences, for messages.
 
     Returns
     -------
     values, n_zero : (layers x `FIRST_TOKEN` x `MEASURES` x sentences).
     """
-    import torch
-
-    places = torch.from_numpy(ordinary).to(model.device)[:, :, None]
 
     def measure(layer: "tuple[int, torch.Tensor]") -> tuple[np.ndarray, np.ndarray]:
         number, states = layer
-        gram = token_gram(states.take_along_dim(places, dim=1))
+        gram = token_gram(states)
         check_finite({f"token/{number:02d}": gram.flatten(1).cpu().numpy()}, labels, model)
         values, n_zero = measure_gram(gram)
         return values.cpu().numpy(), n_zero.cpu().numpy()
