@@ -85,11 +85,8 @@ def write_story(dataset: Story, rng: np.random.Generator) -> None:
         tables.append(table)
         if dataset.text:
             place(dataset.per_run(dataset.text)[number]).write_text(" ".join(spoken), "utf-8")
-    for path, table in zip(
-        dataset.per_run(dataset.words),
-        tables if "{run}" in dataset.words else [pd.concat(tables)],
-        strict=True,
-    ):
+    files = dataset.per_run(dataset.words)
+    for path, table in zip(files, tables if len(files) > 1 else [pd.concat(tables)], strict=True):
         if path.lower().endswith(".textgrid"):
             write_textgrid(table, dataset.textgrid.tier, path)
         else:

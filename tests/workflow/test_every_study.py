@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from cuts import cut_configuration, cut_study
 from fork_server import forking
 from hub import serve
@@ -28,13 +29,16 @@ KINDS = {
     **{model.family: model.name for model in reversed(REGISTRY.values()) if model.source == "hub"},
     **{name: name for name in MODELS},
 }
-FAMILY_STUDY = f"""
-title: One model of each family
-datasets: [tuckute2024, alice]
-fits: [shuffled-5, story-5]
-models: [{", ".join(f"{{name: {name}}}" for name in KINDS.values())}]
-untrained: false
-"""
+FAMILY_STUDY = {
+    "title": "One model of each family, with some of its training where that was published",
+    "datasets": ["tuckute2024", "alice"],
+    "fits": ["shuffled-5", "story-5"],
+    "models": [
+        {"name": name, "checkpoints": {"log_spaced": 4} if REGISTRY[name].steps else "final"}
+        for name in KINDS.values()
+    ],
+    "untrained": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +87,16 @@ def test_a_study_runs_from_nothing_to_its_pages(space: Workspace, hub: TinyHub, 
     cut_study(space.path(f"config/studies/{study}.yaml"), REGISTRY)
     hub.asked.clear()
     space.snakemake("--config", f"study={study}", "device=cpu")
-    plan = load_plan({"study": study}, space.path("config"))
+    plan = plan_of(space, study)
     made = [*plan.tables(), *reporting.figures(plan), *reporting.pages(plan)]
     assert [file for file in made if not space.path(file).stat().st_size] == []
     scores = pd.read_parquet(space.path(plan.table("scores")))
     assert set(scores[list(Cell._fields)].itertuples(index=False, name=None)) == set(plan.cells())
     assert hub.asked == revisions(plan)
-    assert len(weights(space, plan)) == len(set(weights(space, plan)))
+
+
+def plan_of(space: Workspace, study: str) -> Plan:
+    return load_plan({"study": study}, space.path("config"))
 
 
 def revisions(plan: Plan) -> Counter[tuple[str | None, str]]:
@@ -102,18 +109,14 @@ def revisions(plan: Plan) -> Counter[tuple[str | None, str]]:
     )
 
 
-def weights(space: Workspace, plan: Plan) -> list[str]:
-    """Return the fingerprint of each trained checkpoint's weights."""
-    trained = [run for run in plan.runs if not registry.UNTRAINED.match(run.checkpoint)]
-    files = [space.path(paths.CHECKPOINT.format(**run._asdict())) for run in trained]
-    return [storage.read_json(file)["fingerprint"] for file in files]
-
-
 @pytest.fixture(scope="module")
-def families(prepared: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with the features of one model of each family."""
+def families(
+    prepared: Workspace, hub: TinyHub, tmp_path_factory: pytest.TempPathFactory
+) -> Workspace:
+    """A workspace with the features of one model of each family; `hub` knows what was asked for."""
     space = copy_of(prepared, tmp_path_factory.mktemp("families"))
-    space.path("config/studies/families.yaml").write_text(FAMILY_STUDY)
+    space.path("config/studies/families.yaml").write_text(yaml.safe_dump(FAMILY_STUDY))
+    hub.asked.clear()
     options = ["--config", "study=families", "device=cpu"]
     space.snakemake("features", "--keep-going", *options, check=False)
     return space
@@ -133,3 +136,12 @@ def test_each_family_gives_the_states_of_all_its_layers(families: Workspace, kin
         layers = range(model.n_layers + 1)
         names = [f"{pooling}/{layer:02d}" for pooling in poolings for layer in layers]
         assert widths == dict.fromkeys(names, tiny_width(model.width))
+
+
+def test_each_checkpoint_is_fetched_once_and_has_weights_of_its_own(
+    families: Workspace, hub: TinyHub
+) -> None:
+    plan = plan_of(families, "families")
+    assert hub.asked == revisions(plan)
+    files = [families.path(paths.CHECKPOINT.format(**run._asdict())) for run in plan.runs]
+    assert len({storage.read_json(file)["fingerprint"] for file in files}) == len(plan.runs)
