@@ -9,7 +9,8 @@ rejections at the 5 % level, and how often intervals hold a planted relation. Se
 import numpy as np
 
 from lmcortex.inference import interval
-from lmcortex.statistics.modules import find_modules, smooth_profiles, standard_points
+from lmcortex.statistics.modules import arrangements, contrast_p, find_modules
+from lmcortex.statistics.onsets import contrast_curves
 from lmcortex.statistics.partial import (
     Partial,
     autoregression,
@@ -74,23 +75,53 @@ def simulate(partial: Partial, steps: np.ndarray, rho: float) -> tuple[list[int]
 
 
 def modules() -> bool:
-    """Test smooth profiles without modules for modules."""
+    """Test smooth profiles that hold no modules for modules, and unrelated ones for a relation."""
     rng = np.random.default_rng(20603)
     steps = np.geomspace(1, 143000, 10)
-    n_tests = 40
     counts: dict[str, int] = {}
-    for _ in range(n_tests):
-        drawn = standard_points(*(smooth((10, 6), 0.8, rng) for _ in range(2)))
-        profiles = smooth_profiles(drawn, 1, rng)[0]
-        found = find_modules(profiles[..., 0], profiles[..., 1], steps, rng, n_nulls=99)
+    for _ in range(N):
+        profiles = [smooth((10, 6), 0.8, rng) for _ in range(2)]
+        found = find_modules(*profiles, steps, rng, n_nulls=99)
         for row in found.nulls[found.nulls["null"] != "shuffle"].itertuples():
-            name = f"{row.statistic} against {row.null} profiles"
+            name = f"modules, {row.statistic} against {row.null} profiles"
             counts[name] = counts.get(name, 0) + int(row.p <= 0.05)
-    print(f"\nmodules: rejections of {n_tests}")
+    return report(counts)
+
+
+def module_scores() -> bool:
+    """Contrast smooth scores between modules that they know nothing of, in two pieces each."""
+    rng = np.random.default_rng(20604)
+    pieces = np.repeat([True, False, True, False], [5, 7, 6, 6])
+    rejected = 0
+    for _ in range(N):
+        low, *others = arrangements(pieces, 500, rng)
+        scores = smooth((len(low), 1), 0.8, rng)[:, 0]
+        rejected += int(contrast_p(scores, low, np.array(others)) <= 0.05)
+    return report({"module scores, other arrangements": rejected})
+
+
+def onsets() -> bool:
+    """Contrast lobes that are learned alike, measured in 27 subjects, one with twice the noise."""
+    rng = np.random.default_rng(20605)
+    steps = np.array([0, *np.geomspace(1, 143000, 15)])
+    rise = 0.1 / (1 + (1000 / np.maximum(steps, 1e-9)) ** 1.2)
+    counts: dict[str, int] = {}
+    for _ in range(N):
+        lobes = [rise + sd * (smooth((27, len(steps)), 0.5, rng)) for sd in (0.05, 0.1)]
+        chosen = rng.integers(27, size=(200, 27))
+        curves = [(lobe.mean(axis=0), lobe[chosen].mean(axis=1)) for lobe in lobes]
+        for row in contrast_curves(curves, steps, rng):
+            name = f"onsets, {row['measure']}, noise {row['noise']}"
+            counts[name] = counts.get(name, 0) + int(not row["ci_low"] <= 0 <= row["ci_high"])
+    return report(counts)
+
+
+def report(counts: dict[str, int]) -> bool:
     for name, count in counts.items():
-        print(f"{name:42}{count:9}")
-    return all(count <= n_tests * MOST_REJECTIONS / N + 2 for count in counts.values())
+        print(f"{name:58}{count:11}", flush=True)
+    return all(count <= MOST_REJECTIONS for count in counts.values())
 
 
 if __name__ == "__main__":
-    raise SystemExit(0 if partial_correlations() & modules() else 1)
+    passed = [partial_correlations(), modules(), module_scores(), onsets()]
+    raise SystemExit(0 if all(passed) else 1)

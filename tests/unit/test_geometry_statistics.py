@@ -189,3 +189,17 @@ def test_the_planted_claims_hold(study) -> None:
     assert large.loc["A5", "verdict"] != "fails"
     grown = claims[claims["claim"] == "A6"].iloc[0]
     assert grown["model"] == "all" and grown["estimate"] < 0
+
+
+def test_a_module_that_is_low_in_one_measure_only_carries_no_claim(study) -> None:
+    onsets = contrast_onsets(*lobes(frontal_delay=1.2, noise=0.002), SPEC_LOBES)
+    scores = study["module_scores"].assign(curvature=0.5)
+    claims = judge_claims(study["nulls"], scores, study["relations"], onsets)
+    assert set(claims.loc[claims["claim"] == "A3", "verdict"]) == {"fails"}
+
+
+def test_the_sides_of_the_planted_modules_are_told(study) -> None:
+    rows = study["module_scores"].query("choice == 'first choice' and step >= 4")
+    # Two groups of equal size: z-scores are 1 below and 1 above the mean.
+    assert rows["entropy"].to_numpy() == pytest.approx(-2, abs=0.1)
+    assert rows["curvature"].to_numpy() == pytest.approx(-2, abs=0.5)

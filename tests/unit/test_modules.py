@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from lmcortex.errors import InputError
@@ -34,6 +35,14 @@ def p_of(found: modules.Modules, null: str, statistic: str) -> float:
 
 
 # --- clusters -------------------------------------------------------------------------------------
+
+
+def test_cuts_of_wards_tree_are_those_of_scipy(rng):
+    points = rng.standard_normal((100, 9, 3))
+    trees = [linkage(each, "ward") for each in points]
+    for k, labels in enumerate(clusters.ward(points, 5), start=1):
+        expected = np.stack([fcluster(tree, k, "maxclust") for tree in trees])
+        assert (clusters.adjusted_rand(labels, expected) == 1).all()
 
 
 def test_two_means_is_the_best_of_all_cuts(rng):

@@ -68,7 +68,7 @@ def judge_claims(
     * A2: the correlation of entropy and curvature over layers, mean over steps, is higher than
       between unrelated profiles that are as smooth.
     * A3: the mean over steps of low minus high is above 0 for all targets together, the estimate,
-      and positive in every region.
+      and positive in every region; and the module is low in both measures, not in one alone.
     * A4: log10 onset90 (the estimate) and variability, temporal minus frontal, are both below 0.
     * A5: the partial correlation of curvature and score is below 0.
     * A6: the slope of Fisher's z of it on log10 parameters is below 0.
@@ -137,7 +137,8 @@ def _low_predicts_better(rows: pd.DataFrame) -> Iterator[Finding]:
         if whole.empty:
             continue
         found: Any = whole.iloc[0]
-        holds = bool(found["ci_low"] > 0 and (group["difference"] > 0).all())
+        low_in_both = found["entropy"] < 0 and found["curvature"] < 0
+        holds = bool(low_in_both and found["ci_low"] > 0 and (group["difference"] > 0).all())
         numbers = [found[name] for name in ("difference", "ci_low", "ci_high")]
         yield Finding(f"{choice}, modules by {membership}", holds, *numbers)
 

@@ -38,11 +38,31 @@ def _two_means(points: np.ndarray) -> np.ndarray:
     return (rank > last[:, None]).astype(int)
 
 
-def ward(points: np.ndarray, k: int) -> np.ndarray:
-    """Cut Ward's tree, which joins the clusters whose squared distances grow least, at `k`."""
-    from scipy.cluster.hierarchy import fcluster, linkage
+def ward(points: np.ndarray, most: int) -> np.ndarray:
+    """Cut Ward's tree, which joins the clusters whose squared distances grow least.
 
-    return np.stack([fcluster(linkage(each, "ward"), k, "maxclust") for each in points]) - 1
+    Returns
+    -------
+    Labels (most x problems x points), int from 0: of one cluster, of two, ... of `most`.
+    """
+    from scipy.cluster.hierarchy import linkage
+
+    n_problems, n_points, _ = points.shape
+    joins = np.stack([linkage(each, "ward")[:, :2] for each in points]).astype(int)
+    members = np.tile(np.arange(n_points), (n_problems, 1))
+    cuts = {n_points: members}
+    for place in range(n_points - 1):
+        joined = (members[..., None] == joins[:, place, None]).any(axis=-1)
+        members = np.where(joined, n_points + place, members)
+        cuts[n_points - 1 - place] = members
+    return np.stack([numbered(cuts[k]) for k in range(1, most + 1)])
+
+
+def numbered(names: np.ndarray) -> np.ndarray:
+    """Number the clusters of each problem from 0, in the order of their first points."""
+    first = (names[:, :, None] == names[:, None]).argmax(axis=-1)
+    starts = first == np.arange(names.shape[1])
+    return np.take_along_axis(starts.cumsum(axis=1) - 1, first, axis=1)
 
 
 def choose_n_clusters(
@@ -59,10 +79,10 @@ def choose_n_clusters(
         J. R. Stat. Soc. B 63:411; with the rule of Dudoit & Fridlyand 2002, Genome Biol. 3:7).
     """
     references = box_references(points, rng)
+    most = min(MOST_CLUSTERS, points.shape[1] - 1)
     separation, gaps, errors = [], [], []
-    for k in range(1, min(MOST_CLUSTERS, points.shape[1] - 1) + 1):
-        labels = ward(points, k)
-        drawn = log_spread(references, ward(references, k)).reshape(len(points), REFERENCES)
+    for labels, drawn_labels in zip(ward(points, most), ward(references, most), strict=True):
+        drawn = log_spread(references, drawn_labels).reshape(len(points), REFERENCES)
         separation.append(silhouettes(points, labels))
         gaps.append(drawn.mean(axis=1) - log_spread(points, labels))
         errors.append(drawn.std(axis=1) * np.sqrt(1 + 1 / REFERENCES))

@@ -38,7 +38,7 @@ N_NULLS = 200
 MODEL = ["dataset", "model", "family", "n_params", "choice"]
 MODULES = [
     *MODEL,
-    *("step", "layer", "depth", "low", "low_course"),
+    *("step", "layer", "depth", "low", "low_course", "z_entropy", "z_curvature"),
     *(
         "n_low",
         "n_blocks",
@@ -56,8 +56,9 @@ SCORES = [
     *UNIT,
     *MODEL[1:],
     *("membership", "step", "r_low", "r_high", "difference", "ci_low", "ci_high"),
-    *("p", "n_arrangements"),
+    *("p", "n_arrangements", "entropy", "curvature"),
 ]
+MEASURED = ("entropy", "curvature")
 SUMMARY = ("n_clusters_silhouette", "n_clusters_gap", "silhouette", "ari_course", "stable_step")
 
 
@@ -75,8 +76,8 @@ def cluster_layers(
     -------
     modules : one row per dataset, model, choice of measures (`CHANGES`), step and layer: `low`,
         whether the layer is in the low-complexity module at this step, `low_course` whether it is
-        by the whole course of training; and, the same for all layers of a step, what
-        `modules.Modules.steps` says.
+        by the whole course of training; `z_entropy` and `z_curvature`, over the layers of the step;
+        and, the same for all layers of a step, what `modules.Modules.steps` says.
     nulls : one row per dataset, model, choice and statistic: the observed value beside what a null
         expects and its one-sided p; and, without a null, what `modules.Modules.summary` says.
     """
@@ -109,13 +110,18 @@ def chosen(known: Sequence[Grid], measure: str, choice: str) -> Grid:
 
 def _module_rows(found: Modules, grid: Grid, n_blocks: int) -> Iterator[dict[str, Any]]:
     for place, facts in enumerate(records(found.steps)):
-        for layer, low, course in zip(grid.layers, found.low[place], found.course_low, strict=True):
+        layers = zip(
+            grid.layers, found.low[place], found.course_low, found.points[place], strict=True
+        )
+        for layer, low, course, (entropy, curvature) in layers:
             yield {
                 **facts,
                 "layer": int(layer),
                 "depth": layer / n_blocks,
                 "low": bool(low),
                 "low_course": bool(course),
+                "z_entropy": entropy,
+                "z_curvature": curvature,
             }
 
 
@@ -148,7 +154,8 @@ def score_modules(
     scores over the layers of a module, `difference` the first minus the second, with the interval
     of the paired draws. `p` (two-sided) is over other arrangements of the modules that have the
     same sizes and are in as many pieces (`modules.arrangements`); NaN where there are fewer than
-    100: not testable.
+    100: not testable. `entropy` and `curvature` are mean z of the low module minus that of the
+    other: where one of them is not below 0, the module is of low complexity by the other only.
     """
     summary = scores[is_summary(scores) & (scores["layer"] != NESTED)]
     resampled = pd.concat(draws, ignore_index=True)
@@ -176,8 +183,10 @@ def score_modules(
 def _contrasts(
     wide: pd.DataFrame, draws: pd.Series, member: pd.DataFrame, spec: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    low = member.pivot(index="step", columns="layer", values="low").astype(bool)
-    course = member.pivot(index="step", columns="layer", values="low_course").astype(bool)
+    low, course, *z_scores = (
+        member.pivot(index="step", columns="layer", values=name)
+        for name in ("low", "low_course", *(f"z_{measure}" for measure in MEASURED))
+    )
     steps = low.index.intersection(wide.index)
     scores = wide.loc[steps, low.columns].to_numpy(float)
     resampled = np.array(
@@ -187,6 +196,10 @@ def _contrasts(
         member_of = in_low.loc[steps].to_numpy(bool)
         contrast = module_contrast(scores, member_of)
         drawn = module_contrast(resampled.transpose(2, 0, 1), member_of)
+        sides = {
+            name: module_contrast(z.loc[steps].to_numpy(float), member_of)
+            for name, z in zip(MEASURED, z_scores, strict=True)
+        }
         for place, step in enumerate(steps):
             yield {
                 "membership": membership,
@@ -194,11 +207,13 @@ def _contrasts(
                 **_means(scores[place], member_of[place]),
                 **_interval(contrast[place], drawn[:, place]),
                 **_arranged(scores[place], member_of[place], spec),
+                **{name: float(side[place]) for name, side in sides.items()},
             }
         yield {
             "membership": membership,
             **_means(scores, member_of),
             **_interval(contrast.mean(), drawn.mean(axis=1)),
+            **{name: float(side.mean()) for name, side in sides.items()},
         }
 
 

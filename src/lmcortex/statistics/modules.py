@@ -36,6 +36,7 @@ class Modules:
     ----------
     low : bool (steps x layers), the layers of the low-complexity module at each step.
     course_low : bool (layers,), the same by the layers' whole course of training.
+    points : (steps x layers x 2), the z-scores over layers of entropy and curvature.
     steps : one row per step, with the columns
 
         * step;
@@ -56,6 +57,7 @@ class Modules:
 
     low: np.ndarray
     course_low: np.ndarray
+    points: np.ndarray
     steps: pd.DataFrame
     nulls: pd.DataFrame
     summary: dict[str, float]
@@ -108,7 +110,7 @@ def find_modules(
         }
     )
     course = points.transpose(1, 0, 2).reshape(1, points.shape[1], -1)
-    course_labels = ward(course, 2)
+    course_labels = ward(course, 2)[-1]
     course_low = lower(points.mean(axis=0, keepdims=True), course_labels)[0]
     n_silhouette, n_gap = choose_n_clusters(course, rng)
     summary = {
@@ -119,7 +121,7 @@ def find_modules(
         "stable_step": stable_step(found["ari_final"], steps),
     }
     nulls = pd.DataFrame(against_nulls(points, labels, n_nulls, rng), columns=NULL_COLUMNS)
-    return Modules(low, course_low, by_step, nulls, summary)
+    return Modules(low, course_low, points, by_step, nulls, summary)
 
 
 def standard_points(entropy: np.ndarray, curvature: np.ndarray) -> np.ndarray:

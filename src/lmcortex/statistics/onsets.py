@@ -61,15 +61,20 @@ def contrast_onsets(
             continue
         about = {name: group[name].iloc[0] for name in ("role", "family", "n_params")}
         rng = generator("matched noise", *map(str, key), spec["seed"])
-        for row in _contrasts(members, steps, rng):
+        for row in contrast_curves([lobe_curve(member) for member in members], steps, rng):
             rows.append({**unit, **about, **row, "n_checkpoints": len(steps)})
     return table(rows, COLUMNS)
 
 
-def _contrasts(
-    members: list[pd.DataFrame], steps: np.ndarray, rng: np.random.Generator
+def contrast_curves(
+    curves: list[tuple[np.ndarray, np.ndarray]], steps: np.ndarray, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
-    curves = [lobe_curve(member) for member in members]
+    """Yield a row per measure and noise: the first curve minus the second.
+
+    Parameters
+    ----------
+    curves : two of (n_steps,) with their draws (n_draws, n_steps).
+    """
     measured = [measure_growth(curve[None], steps) for curve, _ in curves]
     resampled = [draws for _, draws in curves]
     matched = match_noise([curve for curve, _ in curves], resampled, rng)
