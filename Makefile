@@ -108,7 +108,7 @@ setup: .venv/.synced
 
 .venv/.synced: uv.lock pyproject.toml $(UV)
 	@echo "Setting up the environment in .venv (a few GB; minutes the first time)"
-	$(UV) sync --frozen --python "$(PYTHON)"
+	$(UV) sync --frozen --compile-bytecode --python "$(PYTHON)"
 	touch $@
 
 .tools/uv-$(UV_VERSION)/bin/uv:
