@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,12 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set LMCORTEX_DATA")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def downloads_allowed() -> Iterator[None]:
+    """Let commands download, from a hub on loopback: loading a model forbids it to this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+            patch.delenv(switch, raising=False)
+        yield

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from browser import visit
+from fork_server import forking
 from workspace import Workspace, new_workspace
 
 STUDY = """
@@ -50,7 +52,7 @@ def change(path: Path, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     space = new_workspace(tmp_path_factory.mktemp("small"), stand_ins=False)
     for study in space.path("config/studies").iterdir():
         study.unlink()
@@ -65,8 +67,10 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     datasets = space.path("config/datasets")
     change(datasets / "simulated-sentences.yaml", stimuli__sentences=80, **few)
     change(datasets / "simulated-story.yaml", stimuli__runs=3, stimuli__samples=60, **few)
-    space.snakemake()
-    return space
+    with forking(space.path("bin/python"), ["preloaded"], {}):
+        space = Workspace(space.folder, stand_ins=True)
+        space.snakemake()
+        yield space
 
 
 def table(space: Workspace, name: str) -> pd.DataFrame:
