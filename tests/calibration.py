@@ -50,7 +50,7 @@ def partial_correlations() -> bool:
                 print(f"{row:42}" + "".join(f"{count:9}" for count in rejected)
                       + "".join(f"{share:9.0%}" for share in covered), flush=True)  # fmt: skip
                 passed &= rejected[0] <= MOST_REJECTIONS
-                passed &= COVERAGE[0] <= covered[0] <= COVERAGE[1] + 0.01
+                passed &= COVERAGE[0] <= covered[0] <= COVERAGE[1]
     return passed
 
 
@@ -101,19 +101,23 @@ def module_scores() -> bool:
 
 
 def onsets() -> bool:
-    """Contrast lobes that are learned alike, measured in 27 subjects, one with twice the noise."""
+    """Contrast lobes that are learned alike, in 27 subjects, one measured with twice the noise."""
     rng = np.random.default_rng(20605)
     steps = np.array([0, *np.geomspace(1, 143000, 15)])
     rise = 0.1 / (1 + (1000 / np.maximum(steps, 1e-9)) ** 1.2)
+    along = np.linalg.cholesky(autoregression(len(steps), 0.5))
     counts: dict[str, int] = {}
     for _ in range(N):
-        lobes = [rise + sd * (smooth((27, len(steps)), 0.5, rng)) for sd in (0.05, 0.1)]
+        noise = rng.standard_normal((2, 27, len(steps))) @ along.T
+        lobes = [rise + sd * each for sd, each in zip((0.05, 0.1), noise, strict=True)]
         chosen = rng.integers(27, size=(200, 27))
         curves = [(lobe.mean(axis=0), lobe[chosen].mean(axis=1)) for lobe in lobes]
         for row in contrast_curves(curves, steps, rng):
             name = f"onsets, {row['measure']}, noise {row['noise']}"
             counts[name] = counts.get(name, 0) + int(not row["ci_low"] <= 0 <= row["ci_high"])
-    return report(counts)
+    report(counts)
+    # As measured, the noisier lobe varies more, and has to: that is what the match is for.
+    return all(count <= MOST_REJECTIONS for name, count in counts.items() if "matched" in name)
 
 
 def report(counts: dict[str, int]) -> bool:

@@ -69,7 +69,8 @@ def judge_claims(
       between unrelated profiles that are as smooth.
     * A3: the mean over steps of low minus high is above 0 for all targets together, the estimate,
       and positive in every region; and the module is low in both measures, not in one alone.
-    * A4: log10 onset90 (the estimate) and variability, temporal minus frontal, are both below 0.
+    * A4: log10 onset90 (the estimate) and variability, temporal minus frontal, are both below 0;
+      at matched noise first.
     * A5: the partial correlation of curvature and score is below 0.
     * A6: the slope of Fisher's z of it on log10 parameters is below 0.
 

@@ -13,7 +13,8 @@ from lmcortex.statistics.lines import ROLES
 from lmcortex.statistics.training import MIN_STEPS, measure_growth, monotone_fit
 
 LOBES = ("temporal", "frontal")
-NOISE = ("as measured", "matched")
+MEASURED = "as measured"
+NOISE = ("matched", MEASURED)
 # Steps are compared on a log scale: 0.3 is twice as late.
 LOGARITHMIC = ("onset50", "onset90")
 MEASURES = (*LOGARITHMIC, "late_gain", "variability")
@@ -78,14 +79,14 @@ def contrast_curves(
     measured = [measure_growth(curve[None], steps) for curve, _ in curves]
     resampled = [draws for _, draws in curves]
     matched = match_noise([curve for curve, _ in curves], resampled, rng)
-    for noise, drawn in zip(NOISE, (resampled, matched), strict=True):
+    for noise, drawn in zip(NOISE, (matched, resampled), strict=True):
         by_draw = [measure_growth(draws, steps) for draws in drawn]
         for measure in MEASURES:
             values = [scale(measure, found[measure]) for found in by_draw]
             differences = values[0] - values[1]
             defined = np.isfinite(differences)
             low, high = interval(differences[defined]) if defined.any() else (np.nan, np.nan)
-            if noise == NOISE[0]:
+            if noise == MEASURED:
                 temporal, frontal = (float(scale(measure, found[measure])[0]) for found in measured)
             else:
                 temporal, frontal = (
