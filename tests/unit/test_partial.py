@@ -5,6 +5,7 @@ import pytest
 from scipy.linalg import lstsq
 
 from lmcortex.statistics.partial import (
+    AUTOCORRELATIONS,
     CONTROLS,
     Partial,
     autoregression,
@@ -62,6 +63,29 @@ def test_a_training_curve_that_is_no_line_needs_a_column_for_each_step() -> None
     x, y = rng.standard_normal((2, N_LAYERS, N_STEPS)) + bump
     assert partial("log step").correlate(x, y) > 0.5
     assert abs(partial("steps").correlate(x, y)) < 0.3
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_the_null_has_the_covariances_of_the_residuals(control: str) -> None:
+    kept = np.eye(N_LAYERS * N_STEPS) - partial(control).basis @ partial(control).basis.T
+    pairs = [(rho, tau) for rho in AUTOCORRELATIONS for tau in AUTOCORRELATIONS]
+    chosen = [3, 40, 118]
+    covariances = []
+    for rho, tau in (pairs[place] for place in chosen):
+        cells = np.kron(autoregression(N_LAYERS, rho), autoregression(N_STEPS, tau))
+        covariances.append(kept @ cells @ kept / np.trace(kept @ cells))
+    null = partial(control).null
+    variances = [[np.sum(one * other) for other in covariances] for one in covariances]
+    np.testing.assert_allclose(null.variances[np.ix_(chosen, chosen)], variances, rtol=1e-6)
+    grids = [each.reshape([N_LAYERS, N_STEPS] * 2) for each in covariances]
+    lagged = [
+        [
+            sum(grid[i, j, i + 1, j] for i in range(N_LAYERS - 1) for j in range(N_STEPS)),
+            sum(grid[i, j, i, j + 1] for i in range(N_LAYERS) for j in range(N_STEPS - 1)),
+        ]
+        for grid in grids
+    ]
+    np.testing.assert_allclose(null.expected[chosen], lagged, atol=1e-9)
 
 
 def test_independent_cells_count_for_themselves() -> None:

@@ -65,8 +65,8 @@ def judge_claims(
     * A1: by the whole course of training the silhouette chooses two clusters, and modules are
       closer to the last step's (adjusted Rand index, the estimate) than in smooth profiles without
       modules. `p` is that of the smooth null.
-    * A2: the correlation of entropy and curvature over layers, mean over steps, is higher than
-      between unrelated profiles that are as smooth.
+    * A2: the correlation of entropy and curvature over layers, mean over steps, is above that of
+      unrelated grids which are as autocorrelated (one-sided p).
     * A3: the mean over steps of low minus high is above 0 for all targets together, the estimate,
       and positive in every region; and the module is low in both measures, not in one alone.
     * A4: log10 onset90 (the estimate) and variability, temporal minus frontal, are both below 0;
@@ -128,7 +128,8 @@ def _two_stable_clusters(rows: pd.DataFrame) -> Iterator[Finding]:
 def _low_together(rows: pd.DataFrame) -> Iterator[Finding]:
     for choice, group in rows.groupby("choice", sort=False):
         found = group[(group["statistic"] == "r") & (group["null"] == "unrelated")].iloc[0]
-        yield Finding(str(choice), bool(found["p"] <= LEVEL), found["observed"], p=found["p"])
+        numbers = [found[name] for name in ("observed", "ci_low", "ci_high", "p")]
+        yield Finding(str(choice), bool(found["p"] <= LEVEL), *numbers)
 
 
 def _low_predicts_better(rows: pd.DataFrame) -> Iterator[Finding]:

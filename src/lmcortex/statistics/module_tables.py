@@ -50,7 +50,7 @@ MODULES = [
     ),
     *("ari_previous", "ari_final", "r"),
 ]
-NULL_TABLE = [*MODEL, "statistic", "null", "observed", "expected", "p"]
+NULL_TABLE = [*MODEL, "statistic", "null", "observed", "expected", "p", "ci_low", "ci_high"]
 UNIT = ["dataset", "fit", "subject", "roi", "hemisphere"]
 SCORES = [
     *UNIT,

@@ -7,7 +7,9 @@ compared with what smooth profiles without modules give.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import comb, prod
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +23,11 @@ from lmcortex.statistics.clusters import (
     two_means,
     ward,
 )
+from lmcortex.statistics.partial import Partial, matched_test
 
 SETTLED = 0.8  # adjusted Rand index with the last step at which modules count as settled
 MIN_LAYERS = 4
 MIN_ARRANGEMENTS = 100
-NULL_COLUMNS = ["null", "statistic", "observed", "expected", "p"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Modules:
         * ari_previous, ari_final: adjusted Rand index with the step before, and the last one;
         * r: correlation of entropy and curvature over layers.
     nulls : one row per null and statistic, a mean over steps: null, statistic, observed, expected
-        (mean of the null), p (one-sided: the observed is larger).
+        (mean of the null), p (one-sided: the observed is larger); of r, also ci_low and ci_high.
     summary : n_clusters_silhouette, n_clusters_gap and silhouette of the whole course; ari_course,
         its modules with those of the last step; stable_step, the first step from which on ari_final
         stays at 0.8 or more, infinite if that is the last step only.
@@ -75,11 +77,12 @@ def find_modules(
 
     At each step: 2-means of the layers' z-scored entropy and curvature. Over the whole course of
     training: Ward's linkage of these z-scores at all steps, cut at two. The low module is the one
-    whose mean z is lower. Three nulls (see `smooth_profiles`) say what is more than chance:
+    whose mean z is lower. Nulls say what is more than chance:
 
     * ``shuffle``: at each step, any layers may be in the modules;
-    * ``smooth``: profiles without modules, as smooth over depth and as slow in training;
-    * ``unrelated``: the same, entropy and curvature unrelated; this one is for ``r``.
+    * ``smooth``: profiles without modules, as smooth over depth and as slow in training
+      (`smooth_profiles`);
+    * ``unrelated``, for ``r``: grids as autocorrelated, but unrelated (`partial.matched_test`).
 
     Parameters
     ----------
@@ -120,7 +123,7 @@ def find_modules(
         "ari_course": float(adjusted_rand(course_low, low[-1])),
         "stable_step": stable_step(found["ari_final"], steps),
     }
-    nulls = pd.DataFrame(against_nulls(points, labels, n_nulls, rng), columns=NULL_COLUMNS)
+    nulls = pd.DataFrame(against_nulls(points, labels, n_nulls, rng))
     return Modules(low, course_low, points, by_step, nulls, summary)
 
 
@@ -194,23 +197,43 @@ def stable_step(ari_final: np.ndarray, steps: np.ndarray) -> float:
 
 def against_nulls(
     points: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator
-) -> Iterator[tuple[str, str, float, float, float]]:
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of `Modules.nulls`."""
     observed = over_steps(step_statistics(points, labels))
     shuffled = rng.permuted(np.broadcast_to(labels, (n, *labels.shape)), axis=-1)
     smooth = smooth_profiles(points, n, rng)
     clusters = two_means(smooth.reshape(-1, *points.shape[1:])).reshape(n, *labels.shape)
-    unrelated = smooth_profiles(points, n, rng, related=False)
     nulls = [
         ("shuffle", ["ari_previous", "ari_final"], np.broadcast_to(points, smooth.shape), shuffled),
         ("smooth", ["ari_previous", "ari_final", "silhouette"], smooth, clusters),
-        ("unrelated", ["r"], unrelated, shuffled),
     ]
     for null, names, null_points, null_labels in nulls:
         drawn = over_steps(step_statistics(null_points, null_labels))
         for name in names:
-            p = permutation_p(float(observed[name]), drawn[name])
-            yield null, name, float(observed[name]), float(drawn[name].mean()), p
+            yield {
+                "null": null,
+                "statistic": name,
+                "observed": float(observed[name]),
+                "expected": float(drawn[name].mean()),
+                "p": permutation_p(float(observed[name]), drawn[name]),
+            }
+    entropy, curvature = points.T
+    found = matched_test(within_steps(entropy.shape), entropy, curvature)
+    yield {
+        "null": "unrelated",
+        "statistic": "r",
+        "observed": found.r,
+        "expected": 0.0,
+        "p": found.p / 2 if found.r > 0 else 1 - found.p / 2,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+    }
+
+
+@lru_cache(maxsize=2)
+def within_steps(shape: tuple[int, int]) -> Partial:
+    """Return what z-scores over layers lack: a mean at each step."""
+    return Partial(shape, np.tile(np.eye(shape[1]), (shape[0], 1)))
 
 
 def over_steps(statistics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -219,15 +242,13 @@ def over_steps(statistics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.nanmean(values, axis=-1) for name, values in counted.items()}
 
 
-def smooth_profiles(
-    points: np.ndarray, n: int, rng: np.random.Generator, *, related: bool = True
-) -> np.ndarray:
+def smooth_profiles(points: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Draw profiles of entropy and curvature over depth and training that hold no modules.
 
     Each measure is a Gaussian first-order autoregressive process over depth, on average as smooth
     as the measured profiles; from one step to the next, a profile keeps as much of itself as the
-    measured one does there; entropy and curvature correlate, if they are to be related, as the
-    measured ones do on average over steps.
+    measured one does there; entropy and curvature correlate as the measured ones do on average over
+    steps.
 
     Parameters
     ----------
@@ -238,7 +259,7 @@ def smooth_profiles(
     (n x steps x layers x 2), z-scores over layers.
     """
     noise = rng.standard_normal((n, *points.shape))
-    r = points.prod(axis=-1).mean().clip(-1, 1) if related else 0.0
+    r = points.prod(axis=-1).mean().clip(-1, 1)
     noise[..., 1] = r * noise[..., 0] + np.sqrt(1 - r**2) * noise[..., 1]
     measures = [smooth_like(points[..., measure], noise[..., measure]) for measure in range(2)]
     return np.stack(measures, axis=-1)

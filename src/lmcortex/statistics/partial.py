@@ -7,7 +7,6 @@ worth; `layer_bootstrap` and `shift_p` are the usual ways beside it.
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +25,12 @@ CONTROLS = {
 }
 # Lag-1 autocorrelations among which `Null` looks for the ones that fit the residuals.
 AUTOCORRELATIONS = (0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.95, 0.97, 0.985)
+COLUMNS = 8  # of what is taken out, handled at once
+# Of a grid, the cells that have a next layer and those next layers; the same for steps.
+NEIGHBOURS = (
+    ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+    ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+)
 
 
 def control_columns(control: str, depth: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -120,28 +125,49 @@ class Null:
     """
 
     def __init__(self, shape: tuple[int, int], basis: np.ndarray) -> None:
+        # With M = I - B B', residuals have the covariance M C M, where C is the Kronecker product
+        # of an autoregression along layers and one along steps. Only C B is ever written out, some
+        # columns of B at a time: C itself is too large for a model with many checkpoints.
         n_layers, n_steps = shape
-        layers = [autoregression(n_layers, rho) for rho in AUTOCORRELATIONS]
-        steps = [autoregression(n_steps, rho) for rho in AUTOCORRELATIONS]
-        pairs = list(product(layers, steps))
-        covariances = np.empty((len(pairs), n_layers, n_steps, n_layers, n_steps))
-        for place, (over_layers, over_steps) in enumerate(pairs):
-            covariance: np.ndarray = np.kron(over_layers, over_steps)
-            # From both sides: (I - B B') C (I - B B').
-            covariance -= basis @ (basis.T @ covariance)
-            covariance -= (covariance @ basis) @ basis.T
-            covariances[place] = (covariance / np.trace(covariance)).reshape(*shape, *shape)
+        layers, steps = (
+            np.stack([autoregression(n, rho) for rho in AUTOCORRELATIONS]) for n in shape
+        )
+        n_pairs, rank = len(layers) * len(steps), basis.shape[1]
+        grids = basis.reshape(n_layers, n_steps, rank)
+        inner = np.empty((n_pairs, rank, rank))  # B' C B
+        products = np.zeros((n_pairs, n_pairs))  # tr(B' C D B) of any two covariances C, D
+        shared = np.zeros((n_pairs, 2))  # tr of B B' C + C B B', shifted by a layer and by a step
+        for begin in range(0, rank, COLUMNS):
+            some = slice(begin, begin + COLUMNS)
+            drawn = np.einsum("pij,qkl,jlr->pqikr", layers, steps, grids[..., some], optimize=True)
+            drawn = drawn.reshape(n_pairs, n_layers, n_steps, -1)
+            flat = drawn.reshape(n_pairs, -1)
+            products += flat @ flat.T
+            inner[..., some] = basis.T @ drawn.reshape(n_pairs, basis.shape[0], -1)
+            for axis, (here, there) in enumerate(NEIGHBOURS):
+                shared[:, axis] += (
+                    drawn[:, *there].reshape(n_pairs, -1) @ grids[*here, some].ravel()
+                )
+                shared[:, axis] += (
+                    drawn[:, *here].reshape(n_pairs, -1) @ grids[*there, some].ravel()
+                )
+        size = basis.shape[0] - np.einsum("prr->p", inner)  # tr(M C M)
         self.shape = shape
         # Expected products of a cell with the next layer, and with the next step.
-        self.expected = np.column_stack(
-            [
-                np.einsum("plsls->p", covariances[:, :-1, :, 1:, :]),
-                np.einsum("plsls->p", covariances[:, :, :-1, :, 1:]),
-            ]
-        )
-        flat = covariances.reshape(len(pairs), -1)
-        # Variance of the correlation between grids of any two of the autocorrelations.
-        self.variances = flat @ flat.T
+        lagged = np.stack(np.meshgrid(*[AUTOCORRELATIONS] * 2, indexing="ij"), -1).reshape(-1, 2)
+        counts = np.array([(n_layers - 1) * n_steps, n_layers * (n_steps - 1)])
+        within = [
+            grids[*here].reshape(-1, rank).T @ grids[*there].reshape(-1, rank)
+            for here, there in NEIGHBOURS
+        ]
+        twice = np.einsum("prs,ars->pa", inner, within)
+        self.expected = (lagged * counts - shared + twice) / size[:, None]
+        # Variance of the correlation between grids of any two of the autocorrelations:
+        # tr(M C M D) = tr(C D) - 2 tr(B' C D B) + tr(B' C B B' D B), over both traces.
+        whole = np.einsum("pij,qij->pq", layers, layers), np.einsum("pij,qij->pq", steps, steps)
+        flat = inner.reshape(n_pairs, -1)
+        both = np.kron(*whole) - 2 * products + flat @ flat.T
+        self.variances = both / np.outer(size, size)
 
     def nearest(self, residuals: np.ndarray) -> int:
         """Return the place of the autocorrelation that fits a grid of residuals."""
