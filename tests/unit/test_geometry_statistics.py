@@ -191,6 +191,13 @@ def test_the_planted_claims_hold(study) -> None:
     assert grown["model"] == "all" and grown["estimate"] < 0
 
 
+def test_four_layers_are_clustered_but_no_three_of_them(study) -> None:
+    rows = study["geometry"].query("model == 'tiny' and (layer <= 3 or layer == @N_LAYERS)")
+    four = rows.assign(n_layers=4, layer=rows["layer"].replace(N_LAYERS, 4))
+    modules, _ = cluster_layers(four, SPEC)
+    assert set(modules["choice"]) == set(CHANGES) - {"last layer left out"}
+
+
 def test_a_module_that_is_low_in_one_measure_only_carries_no_claim(study) -> None:
     onsets = contrast_onsets(*lobes(frontal_delay=1.2, noise=0.002), SPEC_LOBES)
     scores = study["module_scores"].assign(curvature=0.5)

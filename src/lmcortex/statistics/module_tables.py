@@ -13,6 +13,7 @@ from lmcortex.statistics.collect import is_summary, records, table
 from lmcortex.statistics.geometry import FIRST_CHOICE, Grid, grids
 from lmcortex.statistics.geometry_brain import enough
 from lmcortex.statistics.modules import (
+    MIN_LAYERS,
     Modules,
     arrangements,
     contrast_p,
@@ -74,10 +75,11 @@ def cluster_layers(
 
     Returns
     -------
-    modules : one row per dataset, model, choice of measures (`CHANGES`), step and layer: `low`,
-        whether the layer is in the low-complexity module at this step, `low_course` whether it is
-        by the whole course of training; `z_entropy` and `z_curvature`, over the layers of the step;
-        and, the same for all layers of a step, what `modules.Modules.steps` says.
+    modules : one row per dataset, model, choice of measures (`CHANGES`; of four layers, none that
+        leaves one out), step and layer: `low`, whether the layer is in the low-complexity module at
+        this step, `low_course` whether it is by the whole course of training; `z_entropy` and
+        `z_curvature`, over the layers of the step; and, the same for all layers of a step, what
+        `modules.Modules.steps` says.
     nulls : one row per dataset, model, choice and statistic: the observed value beside what a null
         expects and its one-sided p; and, without a null, what `modules.Modules.summary` says.
     """
@@ -90,6 +92,8 @@ def cluster_layers(
         known = list(grids(measured))
         for choice in CHANGES:
             entropy, curvature = (chosen(known, measure, choice) for measure in FIRST_CHOICE)
+            if len(entropy.layers) < MIN_LAYERS:  # the last of four is left out
+                continue
             rng = generator("modules", str(dataset), str(model), spec["seed"])
             n_nulls = N_NULLS if choice == "first choice" else N_NULLS // 4
             found = find_modules(
