@@ -17,7 +17,7 @@ SENTENCES = 60
 DRAWS = 20  # permutations and resamples
 VOCABULARY = 512
 STEPS_PER_STEP = 100  # steps of a suite's training that become one
-MOST_FITS = 80  # of a study's trained checkpoints; one that asks for more is thinned
+MOST_FITS = 40  # of a study's trained checkpoints; one that asks for more is thinned
 
 
 def cut_configuration(folder: Path) -> None:
