@@ -10,7 +10,9 @@ import numpy as np
 
 # Free parameters of each form, for BIC.
 FORMS = {"delta": 0, "flat": 1, "exponential": 1, "power": 1, "mixture": 3}
-KINDS = (*FORMS, "undefined")
+UNDEFINED = "undefined"  # instead of a form, where a unit has no window
+KINDS = (*FORMS, UNDEFINED)
+TIE = 1.25  # of the lowest held-out error: a form with fewer parameters may be so much worse
 MAX_EXPONENT = MAX_RATE = 10.0
 SKIPPED = 2  # first words of a sequence that are never swapped: on them models put odd states
 # Of the response to the word itself: a window is told from another no finer than this.
@@ -253,9 +255,30 @@ def bic(errors: dict[str, np.ndarray], n_lags: int) -> dict[str, np.ndarray]:
     }
 
 
-def kinds(criteria: dict[str, np.ndarray]) -> np.ndarray:
-    """Name the form of lowest BIC of each window, `undefined` where there is no window."""
-    values = np.stack([criteria[name] for name in FORMS])
-    undefined = np.isnan(values).any(axis=0)
-    best = np.where(undefined, len(FORMS), np.where(undefined, 0, values).argmin(axis=0))
-    return np.array(KINDS)[best]
+def simplest(errors: dict[str, np.ndarray]) -> np.ndarray:
+    """Name the form of fewest parameters among those about as good as the best on held-out data.
+
+    About as good is an error of at most `TIE` times the lowest; of forms with as many parameters
+    the better one is taken. Errors below `RESOLUTION` count as that.
+
+    Parameters
+    ----------
+    errors : mean squared error (n,) of each form on windows that it was not fitted to.
+    """
+    floored = {name: np.maximum(error, RESOLUTION**2) for name, error in errors.items()}
+    lowest = np.stack(list(floored.values())).min(axis=0)
+    # More parameters weigh more than any error of a form that is good enough.
+    return lowest_of(
+        {
+            name: np.where(error <= TIE * lowest, FORMS[name] * TIE + error / lowest, np.inf)
+            + 0 * lowest
+            for name, error in floored.items()
+        }
+    )
+
+
+def lowest_of(values: dict[str, np.ndarray]) -> np.ndarray:
+    """Name the form of the lowest value of each window, `undefined` where there is no window."""
+    stacked = np.stack([values[name] for name in FORMS])
+    undefined = np.isnan(stacked).any(axis=0)
+    return np.where(undefined, UNDEFINED, np.array(list(FORMS))[stacked.argmin(axis=0)])

@@ -198,7 +198,8 @@ def fitted_rows(differences: np.ndarray, halves: np.ndarray) -> pd.DataFrame:
     -------
     One row per unit, with the columns
 
-    * kind (str): the form of lowest BIC, of `fits.KINDS`;
+    * kind, kind_bic (str): the simplest form that predicts the held-out half (`fits.simplest`), and
+      that of lowest BIC; of `fits.KINDS`;
     * length (words): `fits.window_lengths`;
     * level, rate, exponent: parameters of the flat form, exponential and power law alone;
     * mixture_exponent, mixture_rate, mixture_weight: of both together;
@@ -214,7 +215,8 @@ def fitted_rows(differences: np.ndarray, halves: np.ndarray) -> pd.DataFrame:
     exponent, rate, weight = found.mixture.T
     return pd.DataFrame(
         {
-            "kind": fits.kinds(criteria),
+            "kind": fits.simplest(held_out),
+            "kind_bic": fits.lowest_of(criteria),
             "length": fits.window_lengths(windows),
             "level": found.level,
             "rate": found.rate,
