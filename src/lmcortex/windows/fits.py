@@ -18,7 +18,7 @@ SKIPPED = 2  # first words of a sequence that are never swapped: on them models 
 # Of the response to the word itself: a window is told from another no finer than this.
 RESOLUTION = 1e-3
 GRID = np.concatenate([[0.0], np.geomspace(0.01, 10, 39)])  # exponents, and rates, to start from
-CHUNK = 2048  # windows compared with the grid at once
+CHUNK = 512  # windows compared with the grid at once
 MAX_ITERATIONS = 300
 STEP = 1e-9  # a fit has settled when no parameter moves by more
 
@@ -166,29 +166,49 @@ def fit_one(
 
 
 def fit_mixture(windows: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Fit the mixture: (n x 3) exponent, rate, weight."""
-    starts = [
-        best_of_grid(windows[begin : begin + CHUNK], lags)
-        for begin in range(0, len(windows), CHUNK)
-    ]
-    start = np.concatenate([np.empty((0, 3)), *starts])
+    """Fit the mixture: (n x 3) exponent, rate, weight.
+
+    There are several minima, often about as low: the tail is the exponential's, or the power law's,
+    which may be slow or steep. The best of them is returned.
+    """
     bounds = np.array([MAX_EXPONENT, MAX_RATE, 1.0])
-    return settle(windows, lags, mixture, mixture_slopes, start, bounds)
+    found = np.stack(
+        [
+            settle(windows, lags, mixture, mixture_slopes, start, bounds)
+            for start in starts_of_mixture(windows, lags)
+        ]
+    )
+    errors = np.stack([((mixture(each, lags) - windows) ** 2).sum(axis=1) for each in found])
+    return found[errors.argmin(axis=0), np.arange(len(windows))]
 
 
-def best_of_grid(windows: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Return the best exponent and rate of the grid, with the best weight of each pair."""
+def starts_of_mixture(windows: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Return the best points of the grid for each kind of tail.
+
+    Returns
+    -------
+    (3 x n x 3) exponent, rate and the best weight of each pair of them.
+    """
     slow, fast = power(GRID[:, None], lags), exponential(GRID[:, None], lags)
     apart = slow[:, None] - fast[None]  # exponents x rates x lags
     size = (apart**2).sum(axis=-1)
-    # The window is fast + weight * apart: a line through the origin once `fast` is taken off.
-    along = (windows @ slow.T)[:, :, None] - (windows @ fast.T)[:, None] - (apart * fast).sum(-1)
-    weight = np.clip(np.divide(along, size, out=np.zeros_like(along), where=size > 0), 0, 1)
-    off = (fast**2).sum(axis=1) - 2 * windows @ fast.T
-    error = off[:, None] - 2 * weight * along + weight**2 * size
-    best = error.reshape(len(windows), -1).argmin(axis=1)
-    exponent, rate = np.unravel_index(best, size.shape)
-    return np.stack([GRID[exponent], GRID[rate], weight[np.arange(len(best)), exponent, rate]], 1)
+    shift, height = (apart * fast).sum(axis=-1), (fast**2).sum(axis=1)
+    is_tail, is_slow = apart[..., -1] >= 0, GRID[:, None] < 1
+    parts = []
+    for begin in range(0, len(windows), CHUNK):
+        some = windows[begin : begin + CHUNK]
+        # The window is fast + weight * apart: a line through the origin once `fast` is taken off.
+        along = (some @ slow.T)[:, :, None] - (some @ fast.T)[:, None] - shift
+        weight = np.clip(np.divide(along, size, out=np.zeros_like(along), where=size > 0), 0, 1)
+        off = height - 2 * some @ fast.T
+        error = off[:, None] - 2 * weight * along + weight**2 * size
+        rows, chosen = np.arange(len(some)), []
+        for allowed in (~is_tail, is_tail & is_slow, is_tail & ~is_slow):
+            best = np.where(allowed, error, np.inf).reshape(len(some), -1).argmin(axis=1)
+            exponent, rate = np.unravel_index(best, size.shape)
+            chosen.append(np.stack([GRID[exponent], GRID[rate], weight[rows, exponent, rate]], 1))
+        parts.append(np.stack(chosen))
+    return np.concatenate([np.empty((3, 0, 3)), *parts], axis=1)
 
 
 def settle(
