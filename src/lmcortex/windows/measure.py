@@ -95,15 +95,15 @@ def measure_model(
     units = chosen_units(model.config.hidden_size, spec["units"])
     windows, yoking = [], []
     arrays: Arrays = {}
-    for unit_words, table in swaps.groupby("unit_words", sort=True):
+    for length in sorted(set(swaps["unit_words"])):
+        table = swaps[swaps["unit_words"] == length]
         sequences = sequences_of(table, tokenizer, models.context_length(model, tokenizer))
-        n_lags = sequences.n_words if unit_words else spec["lags"] + 1
+        n_lags = sequences.n_words if length else spec["lags"] + 1
         causal = spec["task"] == "causal"
         for layer, side, halves in blocks(sequences, model, n_lags, units, causal):
             about = {"layer": layer, "side": side, "unit": units}
             whole = mean_of_halves(halves, len(sequences.words))
-            if unit_words:
-                length = int(unit_words)
+            if length:
                 yoking.append(yoked_rows(whole, halves, length).assign(**about))
                 arrays[f"{length:02d}/{side}/{layer:02d}"] = mean_over_units(whole)
             else:
@@ -137,12 +137,11 @@ def sequences_of(
     table = table.sort_values(["sequence", "position"])
     n_sequences = table["sequence"].nunique()
     special = special_tokens(tokenizer)
-    parts = []
-    for column in ("word", "swap"):
-        tokens = word_tokens(table[column].tolist(), tokenizer)
-        length = len(tokens) // n_sequences
-        parts.append([tokens[begin : begin + length] for begin in range(0, len(tokens), length)])
-    sequences = Sequences(*parts, special)
+    words, swaps = (
+        cut(word_tokens(table[column].tolist(), tokenizer), n_sequences)
+        for column in ("word", "swap")
+    )
+    sequences = Sequences(words, swaps, special)
     longest = max(len(sequences.tokens(row)) for row in range(n_sequences))
     if context is not None and longest > context:
         raise InputError(
@@ -150,6 +149,12 @@ def sequences_of(
             f"model's context is {context}; ask for fewer words or leave this model out"
         )
     return sequences
+
+
+def cut(tokens: list[list[int]], n_sequences: int) -> list[list[list[int]]]:
+    """Cut the words of all sequences into sequences, which have equally many."""
+    n_words = len(tokens) // n_sequences
+    return [tokens[begin : begin + n_words] for begin in range(0, len(tokens), n_words)]
 
 
 def blocks(

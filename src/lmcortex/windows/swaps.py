@@ -38,7 +38,7 @@ Choice = Callable[[str, np.ndarray], Chosen]
 
 
 def choose_swaps(
-    source: str,
+    files: Sequence[str],
     checkpoint: Mapping[str, Any],
     masked: Mapping[str, Any] | None,
     spec: Mapping[str, Any],
@@ -49,10 +49,10 @@ def choose_swaps(
 
     Parameters
     ----------
-    source : what `text.read_words` reads.
+    files : what `text.read_words` reads.
     checkpoint : description of the model's last checkpoint, for its tokenizer and embeddings.
     masked : description of a masked language model, for the policy `masked`.
-    spec : `passages` (or None) with `words`, `sequences` and `swap`; `yoking` (or None) with
+    spec : `passages` with `words`, `sequences` and `swap`; `yoking` (or None) with
         `lengths`, `sentences`, `sequences` and `swap`; `distance` (or None for a middle of its own)
         and `seed`.
     device : "auto", "cpu" or "cuda".
@@ -73,15 +73,14 @@ def choose_swaps(
     import torch
 
     torch.set_num_threads(threads)
-    words = read_words(source)
+    words = read_words(files)
     vocabulary = Vocabulary(words, models.load_tokenizer(checkpoint))
     # A word that nothing can take the place of is dropped, as one that is not made of letters.
     words["word"] = words["word"].where(words["word"].isin(vocabulary.tokens), "")
-    parts = []
     rng = generator("sequences", spec["seed"])
-    if wanted := spec["passages"]:
-        rows = passages(words, wanted["words"], wanted["sequences"], rng)
-        parts.append((0, wanted["swap"], rows))
+    wanted = spec["passages"]
+    rows = passages(words, wanted["words"], wanted["sequences"], rng)
+    parts = [(0, wanted["swap"], rows)]
     if wanted := spec["yoking"]:
         single = {word for word, tokens in vocabulary.tokens.items() if len(tokens) == 1}
         for length in wanted["lengths"]:
@@ -97,14 +96,19 @@ def choose_swaps(
             case "pos":
                 found.append(pos_swaps(table, words, vocabulary, rng))
             case "embedding":
-                model = models.load_model(checkpoint, device=device)
-                embeddings = model.get_input_embeddings().weight.detach().float().cpu().numpy()
+                embeddings = input_embeddings(checkpoint, device)
                 band = Band(**spec["distance"]) if spec["distance"] else None
                 found.append(embedding_swaps(table, vocabulary, embeddings, band, rng))
             case "masked":
                 assert masked is not None, "the configuration asks for a masked model"
                 found.append(masked_swaps(table, vocabulary, masked, device, rng))
     return pd.concat(found, ignore_index=True)[COLUMNS]
+
+
+def input_embeddings(checkpoint: Mapping[str, Any], device: str) -> np.ndarray:
+    """Return the (tokens x width) embeddings of a model."""
+    layer: Any = models.load_model(checkpoint, device=device).get_input_embeddings()
+    return layer.weight.detach().float().cpu().numpy()
 
 
 def table_of(words: pd.DataFrame, rows: np.ndarray, unit_words: int) -> pd.DataFrame:
@@ -178,7 +182,8 @@ def by_word(table: pd.DataFrame, choose: Choice) -> pd.DataFrame:
     """
     swaps = np.empty(len(table), dtype=object)
     distance, matched = np.full(len(table), np.nan), np.ones(len(table), dtype=bool)
-    for word, rows in sorted(table.groupby("word").indices.items()):
+    for word, places in sorted(table.groupby("word").indices.items()):
+        rows = np.asarray(places)
         swaps[rows], distance[rows], matched[rows] = choose(str(word), rows)
     return table.assign(swap=swaps, distance=distance, matched=matched)
 

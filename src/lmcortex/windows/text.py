@@ -1,7 +1,7 @@
 """What is swapped: words of a text source in their order, and sequences cut from them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,14 @@ SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bMrs)(?<!\bDr)(?<!\bSt)[.!?]+[\"')\]]*
 EDGES = re.compile(r"^[^\w]+|[^\w]+$")
 
 
-def read_words(source: str) -> pd.DataFrame:
+def read_words(files: Sequence[str | Path]) -> pd.DataFrame:
     """Read the words of a text source.
 
     Parameters
     ----------
-    source : ``pydoc`` (the language reference inside every Python), a .txt file or a folder of
-        them (UTF-8, any plain text), or a table (.csv, .tsv) with a column ``word`` and, where
-        known, ``sentence`` (a number, the same for the words of one), ``pos`` and ``document``.
+    files : plain texts (UTF-8), or one table (.csv, .tsv) with a column ``word`` and, where known,
+        ``sentence`` (a number, the same for the words of one), ``pos`` and ``document``; none: the
+        language reference inside every Python.
 
     Returns
     -------
@@ -37,16 +37,13 @@ def read_words(source: str) -> pd.DataFrame:
     ------
     InputError : no such file, no word in it, or a table without a column `word`.
     """
-    path = Path(source)
-    if source == "pydoc":
-        words = words_of_texts(pydoc_passages())
-    elif path.suffix in TABLES:
-        words = words_of_table(path)
+    paths = [Path(file) for file in files]
+    if paths and paths[0].suffix in TABLES:
+        words = words_of_table(paths[0])
     else:
-        files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-        words = words_of_texts(read_text(file) for file in files)
+        words = words_of_texts(map(read_text, paths) if paths else pydoc_passages())
     if not words["word"].ne("").any():
-        raise InputError(f"{source}: no word was found; give a text, a folder of .txt or a table")
+        raise InputError(f"{paths[0]}: no word was found; give a text or a table of words")
     return words
 
 
@@ -57,7 +54,7 @@ def read_text(file: Path) -> str:
         raise InputError(f"{file}: expected UTF-8 text ({error}); convert the file") from error
 
 
-def words_of_texts(texts: Iterator[str] | list[str]) -> pd.DataFrame:
+def words_of_texts(texts: Iterable[str]) -> pd.DataFrame:
     """Cut plain texts into sentences, at their stops and at blank lines, and these into words."""
     columns: dict[str, list] = {"document": [], "sentence": [], "word": []}
     sentence = 0
