@@ -230,11 +230,10 @@ class Plan:
         files = sorted(source.glob("*.txt")) if source.is_dir() else [source]
         if str(source) == "pydoc":
             return []
-        if not files or not files[0].is_file() or files[0].suffix not in TEXT_FILES:
-            raise InputError(
-                f"{where}: {source}: expected a folder of .txt files, or a file that ends in "
-                f"{', '.join(TEXT_FILES)}"
-            )
+        if not files or not files[0].is_file():
+            raise InputError(f"{where}: {source}: no such file, or no .txt file in this folder")
+        if files[0].suffix not in TEXT_FILES:
+            raise InputError(f"{where}: {source}: expected a file in {', '.join(TEXT_FILES)}")
         return [str(file) for file in files]
 
     def network_draws(self) -> list[str]:

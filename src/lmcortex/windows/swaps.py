@@ -323,6 +323,8 @@ def masked_swaps(
     The model reads as much of the sequence as it takes, the word in the middle.
     """
     tokenizer = models.load_tokenizer(masked)
+    if tokenizer.mask_token_id is None:
+        raise InputError(f"masked_model: {masked['model']} has no mask token; name one that has")
     model = load_masked_model(masked, device)
     guesses = Guesses(vocabulary, tokenizer)
     swaps, matched = np.empty(len(table), dtype=object), np.ones(len(table), dtype=bool)
