@@ -57,6 +57,15 @@ def test_units_without_a_window_are_counted_and_in_no_median(windows) -> None:
     assert windows.loc[2, "length"] == pytest.approx(((LAGS + 1) ** -0.5).sum())
 
 
+@pytest.mark.parametrize(
+    ("exponent", "rate", "weight", "expected"), [(0.5, 1.0, 0.3, 1.0), (3.0, 0.02, 0.9, 0.0)]
+)
+def test_the_part_that_lasts_longer_is_named(exponent, rate, weight, expected) -> None:
+    window = weight * (LAGS + 1) ** -exponent + (1 - weight) * np.exp(-rate * LAGS)
+    run = run_of("step1000", {1: units(window, np.array([1.0, 2.0]))})
+    assert collect_windows([run], SPEC)["power_tail"].tolist() == [expected]
+
+
 def test_forms_are_compared_on_the_held_out_half(windows) -> None:
     assert windows.loc[2, "power_best"] == 1 and windows.loc[1, "power_best"] == 0
 

@@ -127,7 +127,8 @@ def by_step(axis: "Axes", rows: pd.DataFrame, column: str) -> None:
 
 
 def step_colours(n: int) -> list[Any]:
-    return list(matplotlib.colormaps["viridis_r"](np.linspace(0.05, 1, max(n, 1))))
+    """Return a colour for each step, the last one the darkest."""
+    return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.95, n)[::-1]))
 
 
 def step_handles(rows: pd.DataFrame) -> "list[Line2D]":

@@ -12,7 +12,7 @@ from lmcortex.statistics.collect import ABOUT, about_models, is_summary, table
 from lmcortex.statistics.geometry import Grid
 from lmcortex.statistics.geometry_brain import UNIT, correlations, enough
 from lmcortex.statistics.partial import CONTROLS, Partial, control_columns
-from lmcortex.windows.fits import FORMS, UNDEFINED
+from lmcortex.windows.fits import FORMS, UNDEFINED, exponential, power
 
 RUN = ["text", "model", "checkpoint"]
 MEDIANS = ("length", "level", "rate", "exponent")
@@ -51,6 +51,8 @@ def collect_windows(runs: Iterable[pd.DataFrame], spec: Mapping[str, Any]) -> pd
     * n_units; share_{kind}: the share of them whose window has a kind (`windows.fits.simplest`);
     * length (words), level, rate, exponent, mixture_exponent, mixture_rate, mixture_weight: medians
       over units with a window, of `length` also quartiles (length_low, length_high);
+    * power_tail: the share of units with a window in whose mixture the power law is the larger part
+      at the last lag; where the exponential is, weight and exponent are those of the steep part;
     * mse_{form}: median held-out error; mixture_best, power_best: the share of units with a window
       in which the mixture predicts the held-out half better than the power law and the exponential
       alone, and the power law better than the exponential.
@@ -73,18 +75,26 @@ def of_layer(units: pd.DataFrame) -> dict[str, Any]:
     with_window = units[units["kind"] != UNDEFINED]
     low, high = with_window["length"].quantile(QUARTILES)
     medians = with_window[[*MEDIANS, *MIXTURE, *HELD_OUT]].median()
-    mixture, power, exponential = (
-        with_window[f"mse_{form}"] for form in ("mixture", "power", "exponential")
-    )
+    both, slow, fast = (with_window[f"mse_{form}"] for form in ("mixture", "power", "exponential"))
     return {
         "n_units": len(units),
         **{f"share_{kind}": float(kinds.get(kind, 0.0)) for kind in (*FORMS, UNDEFINED)},
         **{str(name): float(value) for name, value in medians.items()},
         "length_low": low,
         "length_high": high,
-        "mixture_best": float((mixture < np.minimum(power, exponential)).mean()),
-        "power_best": float((power < exponential).mean()),
+        "power_tail": power_tail(with_window),
+        "mixture_best": float((both < np.minimum(slow, fast)).mean()),
+        "power_best": float((slow < fast).mean()),
     }
+
+
+def power_tail(units: pd.DataFrame) -> float:
+    """Return the share of units whose mixture ends in its power law."""
+    if units.empty:
+        return np.nan
+    exponent, rate, weight = (units[[name]].to_numpy(float) for name in MIXTURE)
+    last = np.array([len(units["window"].iloc[0]) - 1.0])
+    return float((weight * power(exponent, last) >= (1 - weight) * exponential(rate, last)).mean())
 
 
 def collect_yoking(runs: Iterable[pd.DataFrame], spec: Mapping[str, Any]) -> pd.DataFrame:
