@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedTokenizerFa
 from lmcortex.errors import InputError
 from lmcortex.models.fetch import fetch_checkpoint
 from lmcortex.models.load import initialise
-from lmcortex.windows.swaps import N_BINS, N_PROBABLE, Band, calibrate, choose_swaps
+from lmcortex.windows.swaps import N_BINS, N_PROBABLE, Band, calibrate, choose_swaps, masked_texts
 from lmcortex.windows.text import read_words
 
 WORDS = [a + b + c for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]  # 150, none an English name
@@ -231,6 +231,19 @@ def test_masked_swaps_are_among_the_likeliest_words(folder) -> None:
             single[each] for each in np.argsort(-scores) if single[each] != rows["word"][place]
         ]
         assert rows["swap"][place] in order[:N_PROBABLE]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"), [(0, "?bcde"), (1, "a?cde"), (4, "cd?fg"), (7, "defg?")]
+)
+def test_a_masked_model_reads_what_it_takes_about_the_word(place, expected) -> None:
+    words = dict(zip("abcdefgh", range(8), strict=True)) | {"the": 8, "?": 9}
+    tokenizer = Tokenizer(tokenizer_models.WordLevel(words, unk_token="the"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="?")
+    word, tokens, at = list(masked_texts([list("abcdefgh")], fast, 5))[place]
+    assert word == "abcdefgh"[place] and tokens[at] == 9
+    assert "".join(fast.convert_ids_to_tokens(tokens)) == expected
 
 
 def test_a_model_without_a_head_is_no_masked_model(folder) -> None:

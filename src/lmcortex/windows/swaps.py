@@ -366,17 +366,18 @@ def masked_texts(
 ) -> Iterator[tuple[str, list[int], int]]:
     """Yield each word with the tokens around it, a mask in its place, and the mask's place."""
     special = special_tokens(tokenizer)
+    n_special = len(special.before) + len(special.behind)
     for words in texts:
         encoded = word_tokens(words, tokenizer)
         for place, word in enumerate(words):
             before = [token for tokens in encoded[:place] for token in tokens]
             behind = [token for tokens in encoded[place + 1 :] for token in tokens]
-            room = (context or len(before) + len(behind) + 1) - 1 - len(special.before)
-            room -= len(special.behind)
-            kept = max(room // 2, room - len(behind))
-            before = before[-kept:] if kept < len(before) else before
-            text = [*before, tokenizer.mask_token_id, *behind[: room - len(before)]]
-            yield word, [*special.before, *text, *special.behind], len(special.before) + len(before)
+            if context is not None:
+                room = context - n_special - 1
+                before = before[-max(room // 2, room - len(behind)) :]
+                behind = behind[: room - len(before)]
+            text = [*special.before, *before, tokenizer.mask_token_id, *behind, *special.behind]
+            yield word, text, len(special.before) + len(before)
 
 
 def guess(
