@@ -215,6 +215,16 @@ class Plan:
             sources["masked"] = Run(masked, self.model(masked).final)
         return sources
 
+    def swap_runs(self) -> list[Run]:
+        """The networks that choose swaps, whether the study asks for them or not."""
+        runs = [
+            run
+            for text in self.texts
+            for model in self.window_models()
+            for run in self.swap_sources(text, model).values()
+        ]
+        return list(dict.fromkeys(runs))
+
     def shown_windows(self, model: str) -> list[str]:
         """Name the checkpoints of a model whose units are drawn: the last, and its untrained twin.
 
@@ -247,9 +257,7 @@ class Plan:
     def release_files(self) -> list[str]:
         """What notes that weights left the cache: one file for each run with weights of the hub."""
         runs = [run for dataset in self.study.datasets for run in self.extracted_on(dataset)]
-        for text in self.texts:
-            for model in self.window_models():
-                runs += self.swap_sources(text, model).values()
+        runs += self.swap_runs()
         return [
             paths.RELEASED.format(study=self.name, **run._asdict())
             for run in dict.fromkeys(runs)
