@@ -32,7 +32,9 @@ def table(**columns: Any) -> pd.DataFrame:
 
 
 def fits() -> pd.DataFrame:
-    rows = table(mixture_best=0.75, length=2.0, mixture_exponent=1.0, mixture_rate=0.5)
+    rows = table(
+        mixture_best=0.75, length=2.0, mixture_exponent=1.0, mixture_rate=0.5, power_tail=0.6
+    )
     rows["mixture_weight"] = 0.1 * rows["layer"] + 0.01 * rows["step"].fillna(0)
     for form in ("flat", "exponential", "power", "mixture"):
         rows[f"mse_{form}"] = 0.01

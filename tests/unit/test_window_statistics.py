@@ -66,6 +66,19 @@ def test_the_part_that_lasts_longer_is_named(exponent, rate, weight, expected) -
     assert collect_windows([run], SPEC)["power_tail"].tolist() == [expected]
 
 
+def test_weight_and_exponent_are_those_of_units_that_end_in_a_power_law() -> None:
+    slow, steep = (
+        weight * (LAGS + 1) ** -exponent + (1 - weight) * np.exp(-rate * LAGS)
+        for exponent, rate, weight in ((0.5, 1.0, 0.3), (3.0, 0.02, 0.9))
+    )
+    one = np.array([1.0])
+    units_of_both = pd.concat([units(slow, one), units(steep, one), units(steep, one)])
+    found = collect_windows([run_of("step1000", {1: units_of_both})], SPEC).iloc[0]
+    assert found["power_tail"] == pytest.approx(1 / 3)
+    assert found["mixture_weight"] == pytest.approx(0.3, abs=1e-3)
+    assert found["mixture_exponent"] == pytest.approx(0.5, abs=1e-3)
+
+
 def test_forms_are_compared_on_the_held_out_half(windows) -> None:
     assert windows.loc[2, "power_best"] == 1 and windows.loc[1, "power_best"] == 0
 

@@ -28,6 +28,7 @@ PARAMETERS = {
     "mixture_weight": "weight of the power law",
     "mixture_exponent": "exponent of the power law",
     "mixture_rate": "rate of the exponential",
+    "power_tail": "units ending in a power law",
 }
 PUBLISHED = {"mixture_weight": "weight", "mixture_exponent": "exponent"}
 FORM_COLOURS = {
@@ -55,8 +56,9 @@ def window_fits(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
 
     Returns
     -------
-    A row of panels per model: the length of windows and the three parameters of the mixture over
-    layers, a line for each step; at the last step, the held-out error of each form.
+    A row of panels per model: the length of windows, the three parameters of the mixture over
+    layers (of units whose mixture ends in the power law) and the share of these units, a line for
+    each step; at the last step, the held-out error of each form.
     """
     rows = table[(table["text"] == spec["text"]) & (table["layer"] > 0)]
     past = rows[rows["side"] == "past"]
@@ -67,7 +69,7 @@ def window_fits(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
         f"medians over {past['n_units'].max()} units of a layer · last checkpoints: the mixture "
         f"predicts the held-out sequences best in {shares} of units"
     )
-    size = (13, 2.3 * len(models) + 0.5)
+    size = (15, 2.3 * len(models) + 0.5)
     figure = style.frame(View(spec["text"]), FITS_TITLE, subtitle, size)
     n_columns = len(PARAMETERS) + 1
     axes = style.grid(figure, n_columns * len(models), n_columns)

@@ -49,10 +49,12 @@ def collect_windows(runs: Iterable[pd.DataFrame], spec: Mapping[str, Any]) -> pd
     known of the model and
 
     * n_units; share_{kind}: the share of them whose window has a kind (`windows.fits.simplest`);
-    * length (words), level, rate, exponent, mixture_exponent, mixture_rate, mixture_weight: medians
-      over units with a window, of `length` also quartiles (length_low, length_high);
+    * length (words), level, rate, exponent: medians over units with a window, of `length` also
+      quartiles (length_low, length_high);
     * power_tail: the share of units with a window in whose mixture the power law is the larger part
-      at the last lag; where the exponential is, weight and exponent are those of the steep part;
+      at the last lag;
+    * mixture_exponent, mixture_rate, mixture_weight: medians over those units, as in the others
+      weight and exponent are those of the steep part; NaN where there are none;
     * mse_{form}: median held-out error; mixture_best, power_best: the share of units with a window
       in which the mixture predicts the held-out half better than the power law and the exponential
       alone, and the power law better than the exponential.
@@ -74,27 +76,31 @@ def of_layer(units: pd.DataFrame) -> dict[str, Any]:
     kinds = units["kind"].value_counts(normalize=True)
     with_window = units[units["kind"] != UNDEFINED]
     low, high = with_window["length"].quantile(QUARTILES)
-    medians = with_window[[*MEDIANS, *MIXTURE, *HELD_OUT]].median()
+    lasting = ends_in_power(with_window)
+    medians = with_window[[*MEDIANS, *HELD_OUT]].median()
+    of_mixture = with_window.loc[lasting, list(MIXTURE)].median()
     both, slow, fast = (with_window[f"mse_{form}"] for form in ("mixture", "power", "exponential"))
     return {
         "n_units": len(units),
         **{f"share_{kind}": float(kinds.get(kind, 0.0)) for kind in (*FORMS, UNDEFINED)},
         **{str(name): float(value) for name, value in medians.items()},
+        **{str(name): float(value) for name, value in of_mixture.items()},
         "length_low": low,
         "length_high": high,
-        "power_tail": power_tail(with_window),
+        "power_tail": float(lasting.mean()) if len(lasting) else np.nan,
         "mixture_best": float((both < np.minimum(slow, fast)).mean()),
         "power_best": float((slow < fast).mean()),
     }
 
 
-def power_tail(units: pd.DataFrame) -> float:
-    """Return the share of units whose mixture ends in its power law."""
+def ends_in_power(units: pd.DataFrame) -> np.ndarray:
+    """Tell in which units' mixtures the power law is the larger part at the last lag (n,)."""
     if units.empty:
-        return np.nan
+        return np.zeros(0, dtype=bool)
     exponent, rate, weight = (units[[name]].to_numpy(float) for name in MIXTURE)
     last = np.array([len(units["window"].iloc[0]) - 1.0])
-    return float((weight * power(exponent, last) >= (1 - weight) * exponential(rate, last)).mean())
+    slow, fast = weight * power(exponent, last), (1 - weight) * exponential(rate, last)
+    return (slow >= fast)[:, 0]
 
 
 def collect_yoking(runs: Iterable[pd.DataFrame], spec: Mapping[str, Any]) -> pd.DataFrame:
