@@ -18,6 +18,7 @@ Name = Annotated[str, Field(pattern=f"^({paths.NAME})$")]
 Label = Annotated[str, Field(pattern=f"^({paths.LABEL})$")]
 Limit = Annotated[int, Field(ge=1)]
 Hemisphere = Literal["L", "R"]
+Swap = Literal["random", "pos", "embedding", "masked"]
 Baseline = Literal["word-rate", "position", "random-embedding"]
 Kind = TypeVar("Kind", bound=BaseModel)
 Value = TypeVar("Value")
@@ -137,6 +138,84 @@ class Fit(Section):
         return self
 
 
+# --- texts of swapped words -----------------------------------------------------------------------
+
+
+class Passages(Section):
+    """Passages of a text, in which windows are measured."""
+
+    words: int = Field(default=40, ge=5, description="of a passage, marks and numbers dropped")
+    sequences: int = Field(default=100, ge=2)
+    swap: Swap = Field(
+        default="random",
+        description="what takes a word's place: any word of the text; one of the same part of "
+        "speech (needs a column pos); one whose embedding is as far as any other's; one that a "
+        "masked language model finds likely",
+    )
+    lags: int = Field(default=20, ge=2, description="last word of a window after the swapped one")
+
+    @model_validator(mode="after")
+    def _is_long_enough(self) -> "Passages":
+        if self.words < self.lags + 3:
+            raise ValueError(f"passages of {self.lags + 3} words or more are needed for the lags")
+        return self
+
+
+class Yoking(Section):
+    """Series of sentences of one length, in which structure yoking is measured."""
+
+    lengths: list[Annotated[int, Field(ge=4, le=36)]] = Field(
+        default=[12], min_length=1, description="words of a sentence; one measurement for each"
+    )
+    sentences: int = Field(default=5, ge=3, description="of a series")
+    sequences: int = Field(default=250, ge=2)
+    swap: Swap = "embedding"
+
+
+class Distance(Section):
+    """Allowed distances of embeddings: six bins of `spacing` about the middle."""
+
+    middle: float = Field(gt=0, description="mean absolute difference over the units")
+    spacing: float = Field(gt=0)
+
+
+class Published(Section):
+    """Medians over units that a paper reports, by layer: drawn as marks beside those found."""
+
+    model: Name
+    citation: str
+    weight: dict[int, float] = Field(default={}, description="of the power law in the mixture")
+    exponent: dict[int, float] = Field(default={}, description="of the power law in the mixture")
+
+
+class Text(Section):
+    """An entry of config/windows.yaml: a text, and how its words are swapped."""
+
+    source: str = Field(
+        description="`pydoc`, a .txt file, a folder of them, or a table (.csv, .tsv) of words with "
+        "columns word and, where known, sentence, pos and document"
+    )
+    passages: Passages = Passages()
+    yoking: Yoking | None = Field(default=Yoking(), description="null: a text without sentences")
+    distance: Distance | None = Field(
+        default=None,
+        description="of embedding swaps; none: about the median of the words' distances",
+    )
+    masked_model: Name | None = Field(default=None, description="of masked swaps, in models.yaml")
+    units: int | None = Field(
+        default=None, ge=1, description="of each layer, evenly spaced; none: all"
+    )
+    published: Published | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _names_its_masked_model(self) -> "Text":
+        swaps = {self.passages.swap, self.yoking.swap if self.yoking else None}
+        if ("masked" in swaps) != (self.masked_model is not None):
+            raise ValueError("masked swaps need `masked_model`, and no others do")
+        return self
+
+
 # --- studies --------------------------------------------------------------------------------------
 
 
@@ -166,9 +245,19 @@ class Study(Section):
     untrained: bool = Field(
         default=True, description="add each architecture with fresh weights (seed 1)"
     )
-    analyses: list[Literal["geometry"]] = Field(
-        default=[], description="what is computed beside encoders (docs/geometry.md)"
+    analyses: list[Literal["geometry", "windows"]] = Field(
+        default=[],
+        description="what is computed beside encoders (docs/geometry.md, docs/windows.md)",
     )
+    windows: list[Name] = Field(
+        default=[], description="texts of config/windows.yaml, for `analyses: [windows]`"
+    )
+
+    @model_validator(mode="after")
+    def _names_texts_for_windows(self) -> "Study":
+        if ("windows" in self.analyses) != bool(self.windows):
+            raise ValueError("`analyses: [windows]` and `windows: [a text]` go together")
+        return self
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -262,6 +351,11 @@ def load_site(study: str, profile: Path | None, folder: Path = Path("config")) -
 def load_fits(folder: Path) -> dict[str, Fit]:
     path = folder / "fits.yaml"
     return {name: check(Fit, fit, f"{path}: {name}") for name, fit in read_yaml(path).items()}
+
+
+def load_texts(folder: Path) -> dict[str, Text]:
+    path = folder / "windows.yaml"
+    return {name: check(Text, text, f"{path}: {name}") for name, text in read_yaml(path).items()}
 
 
 def load_study(study: str, folder: Path) -> tuple[str, Study]:

@@ -35,6 +35,12 @@ ABOUT = {
     "resamples: each network against its untrained twin and against every baseline.",
     "training": "How the nested score grows over training: steps at half and at 90% of the gain, "
     "gain after that, and variability between checkpoints.",
+    "windows": "Integration windows: how a swapped word is felt in the words that follow, medians "
+    "over the units of each layer.",
+    "yoking": "Structure yoking: whether windows end at the borders of sentences, medians over the "
+    "units of each layer.",
+    "windows_brain": "Partial correlations of the windows of layers with their scores, training "
+    "and depth taken out.",
     "quality": "What was counted, dropped and measured of the stimuli and the responses.",
     "truth_recovery": "Simulated data only: what was planted, and what the analyses recovered.",
     "provenance": "What made each output: settings, code, libraries, machine, time and memory.",

@@ -21,6 +21,10 @@ SUITE = f"{RESULTS}/suites/{{suite}}/suite.json"
 
 FEATURES = f"{_DATASET}/features/{{model}}/{{checkpoint}}.safetensors"
 GEOMETRY = f"{_DATASET}/geometry/{{model}}/{{checkpoint}}.parquet"
+SWAPS = f"{RESULTS}/windows/{{text}}/{{model}}/swaps.parquet"
+WINDOWS = f"{RESULTS}/windows/{{text}}/{{model}}/{{checkpoint}}.parquet"
+YOKING = f"{RESULTS}/windows/{{text}}/{{model}}/{{checkpoint}}.yoking.parquet"
+DIFFERENCES = f"{RESULTS}/windows/{{text}}/{{model}}/{{checkpoint}}.differences.safetensors"
 FIT = f"{_DATASET}/encoding/{_CELL}/layer-{{layer}}/sub-{{subject}}.nc"
 SCORES = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.parquet"
 DRAWS = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.draws.parquet"
@@ -29,6 +33,7 @@ RELEASED = f"{_STUDY}/released/{{model}}/{{checkpoint}}.json"
 TABLE = f"{_STUDY}/tables/{{table}}.parquet"
 FIT_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{fit}}/{{figure}}.svg"
 DATASET_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{figure}}.svg"
+WINDOW_FIGURE = f"{_STUDY}/figures/windows/{{text}}/{{figure}}.svg"
 PAGE = f"{_STUDY}/pages/{{page}}.html"
 REPORT = f"{_STUDY}/report.html"
 
@@ -51,6 +56,7 @@ CHECKPOINT_NAME = r"main|step\d+|seed\d+|untrained-seed\d+"
 
 CONSTRAINTS = {
     "dataset": NAME,
+    "text": NAME,
     "fit": NAME,
     "model": NAME,
     "checkpoint": CHECKPOINT_NAME,

@@ -1,13 +1,13 @@
 """What a study asks for: which cells and which files, with everything looked up and checked."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmcortex import config, paths, registry
-from lmcortex.config import Fit, Site, Study, pick
+from lmcortex.config import Fit, Site, Study, Text, pick
 from lmcortex.datasets import Dataset, SimulatedSentences, SimulatedStory, load_dataset
 from lmcortex.errors import InputError
 from lmcortex.registry import Model, Suite
@@ -32,6 +32,9 @@ GEOMETRY_TABLES = (
     "onset_contrasts",
     "claims",
 )
+# Tables of `analyses: [windows]`.
+WINDOW_TABLES = ("windows", "yoking", "windows_brain")
+TEXT_FILES = (".txt", ".csv", ".tsv")
 
 
 class Run(NamedTuple):
@@ -61,6 +64,7 @@ class Plan:
     fits: dict[str, Fit]
     models: dict[str, Model]
     suites: dict[str, Suite]
+    texts: dict[str, Text] = field(default_factory=dict)
 
     # --- what is asked for ----------------------------------------------------------------------
 
@@ -147,7 +151,7 @@ class Plan:
 
     def gpu_outputs(self, run: Run) -> list[str]:
         """Every output of a network's GPU jobs: after them, its weights are needed no more."""
-        return [
+        of_datasets = [
             pattern.format(dataset=dataset, **run._asdict())
             for dataset in self.study.datasets
             for pattern, runs in (
@@ -156,6 +160,18 @@ class Plan:
             )
             if run in runs
         ]
+        of_texts = [
+            paths.WINDOWS.format(text=text, **run._asdict())
+            for text in self.texts
+            if run in self.window_runs()
+        ]
+        swaps = [
+            paths.SWAPS.format(text=text, model=model)
+            for text in self.texts
+            for model in self.window_models()
+            if run in self.swap_sources(text, model).values()
+        ]
+        return [*of_datasets, *of_texts, *swaps]
 
     def measured_runs(self) -> list[Run]:
         """The networks whose geometry is measured."""
@@ -168,6 +184,68 @@ class Plan:
             for run in self.measured_runs()
         ]
 
+    def window_runs(self) -> list[Run]:
+        """The networks whose integration windows are measured."""
+        return self.runs if "windows" in self.study.analyses else []
+
+    def window_models(self) -> list[str]:
+        return list(dict.fromkeys(run.model for run in self.window_runs()))
+
+    def window_files(self, pattern: str = paths.WINDOWS) -> list[str]:
+        return [
+            pattern.format(text=text, **run._asdict())
+            for text in self.texts
+            for run in self.window_runs()
+        ]
+
+    def swap_files(self) -> list[str]:
+        return [
+            paths.SWAPS.format(text=text, model=model)
+            for text in self.texts
+            for model in self.window_models()
+        ]
+
+    def swap_sources(self, text: str, model: str) -> dict[str, Run]:
+        """The networks that choose a model's swaps: its last checkpoint, and a masked model.
+
+        The last of all, not of the study's: a checkpoint added to a study changes no swap.
+        """
+        sources = {"checkpoint": Run(model, self.model(model).final)}
+        if masked := self.texts[text].masked_model:
+            sources["masked"] = Run(masked, self.model(masked).final)
+        return sources
+
+    def swap_runs(self) -> list[Run]:
+        """The networks that choose swaps, whether the study asks for them or not."""
+        runs = [
+            run
+            for text in self.texts
+            for model in self.window_models()
+            for run in self.swap_sources(text, model).values()
+        ]
+        return list(dict.fromkeys(runs))
+
+    def shown_windows(self, model: str) -> list[str]:
+        """Name the checkpoints of a model whose units are drawn: the last, and its untrained twin.
+
+        The last comes first.
+        """
+        wanted = (self.final(model), "untrained-seed1")
+        return [name for name in wanted if Run(model, name) in self.window_runs()]
+
+    def text_files(self, text: str) -> list[str]:
+        """The files that a text is read from; none where its source is `pydoc`."""
+        where = f"config/windows.yaml: {text}.source"
+        source = Path(config.expand(self.texts[text].source, where))
+        files = sorted(source.glob("*.txt")) if source.is_dir() else [source]
+        if str(source) == "pydoc":
+            return []
+        if not files or not files[0].is_file():
+            raise InputError(f"{where}: {source}: no such file, or no .txt file in this folder")
+        if files[0].suffix not in TEXT_FILES:
+            raise InputError(f"{where}: {source}: expected a file in {', '.join(TEXT_FILES)}")
+        return [str(file) for file in files]
+
     def network_draws(self) -> list[str]:
         """The resampled scores of all layers of the networks with training steps."""
         return [
@@ -179,6 +257,7 @@ class Plan:
     def release_files(self) -> list[str]:
         """What notes that weights left the cache: one file for each run with weights of the hub."""
         runs = [run for dataset in self.study.datasets for run in self.extracted_on(dataset)]
+        runs += self.swap_runs()
         return [
             paths.RELEASED.format(study=self.name, **run._asdict())
             for run in dict.fromkeys(runs)
@@ -217,6 +296,7 @@ class Plan:
     def tables(self) -> list[str]:
         names = [*TABLES, *(["truth_recovery"] if self.simulated_datasets() else [])]
         names += GEOMETRY_TABLES if "geometry" in self.study.analyses else ()
+        names += WINDOW_TABLES if "windows" in self.study.analyses else ()
         return [self.table(name) for name in names]
 
     def checkpoint_files(self) -> list[str]:
@@ -245,6 +325,10 @@ class Plan:
             *self.checkpoint_files(),
             *self.all_features(),
             *self.geometry_files(),
+            *self.swap_files(),
+            *self.window_files(),
+            *self.window_files(paths.YOKING),
+            *self.window_files(paths.DIFFERENCES),
             *self.all_scores(),
             *self.all_scores(paths.DRAWS),
             *(self.table(name) for name in TABLES if name != "provenance"),
@@ -311,6 +395,7 @@ def load_plan(settings: dict[str, Any], folder: Path = Path("config")) -> Plan:
     name, study = config.load_study(site.study, folder)
     where = f"study {name}"
     fits = config.load_fits(folder)
+    texts = config.load_texts(folder) if study.windows else {}
     plan = Plan(
         name=name,
         study=study,
@@ -319,6 +404,7 @@ def load_plan(settings: dict[str, Any], folder: Path = Path("config")) -> Plan:
         fits={fit: pick(fit, fits, "fit", f"{where}: fits") for fit in study.fits},
         models=registry.load_models(folder),
         suites=registry.load_suites(folder),
+        texts={text: pick(text, texts, "text", f"{where}: windows") for text in study.windows},
     )
     for dataset in study.datasets:
         if not plan.fits_of(dataset):
@@ -340,6 +426,12 @@ def check_plan(plan: Plan) -> None:
             kind = plan.fits[fit].kind
             raise InputError(f"{where}: fit {fit} is for {kind}, and no dataset is; leave it out")
     assert plan.runs  # resolving the checkpoints refuses unknown ones
+    for name, text in plan.texts.items():
+        if text.masked_model:
+            place = f"config/windows.yaml: {name}.masked_model"
+            masked = pick(text.masked_model, plan.models, "model", place)
+            if masked.task != "masked":
+                raise InputError(f"{place}: {masked.name} reads forward; name a masked model")
     planted: dict[str, Model] = {}
     for name in plan.simulated_datasets():
         states = plan.simulated(name).signal.states.model

@@ -29,6 +29,8 @@ SECOND_OUTPUTS = {
     "/words.parquet": "/items.parquet",
     "/truth.safetensors": "/items.parquet",
     ".draws.parquet": ".parquet",
+    ".yoking.parquet": ".parquet",
+    ".differences.safetensors": ".parquet",
     "/draws.parquet": "/scores.parquet",
 }
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "himalaya", "nilearn")

@@ -10,6 +10,7 @@ from lmcortex.plan import Plan, Run
 LEAST_HEATMAP = 3  # checkpoints of one model that are worth a heatmap
 LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
 LEAST_SIZES = 3  # models that make a scaling law
+WINDOW_FIGURES = ("window-relation",)
 GEOMETRY_FIGURES = ("module-scores", "onsets", "relation", "variants")
 
 
@@ -28,7 +29,20 @@ def figures(plan: Plan) -> list[str]:
             paths.DATASET_FIGURE.format(study=plan.name, dataset=name, figure=figure)
             for figure in shown
         ]
+    files += [
+        paths.WINDOW_FIGURE.format(study=plan.name, text=text, figure=figure)
+        for text in plan.texts
+        for figure in text_figures(plan, text)
+    ]
     return files
+
+
+def text_figures(plan: Plan, text: str) -> list[str]:
+    """Name the figures of windows: of all models, and of each; some need series of sentences."""
+    yoked = plan.texts[text].yoking is not None
+    kinds = ["windows", *(["differences"] if yoked else [])]
+    own = [f"{kind}-{model}" for kind in kinds for model in plan.window_models()]
+    return ["window-fits", *(["yoking"] if yoked else []), *own]
 
 
 def fit_figures(plan: Plan, dataset: str) -> list[str]:
@@ -45,6 +59,7 @@ def fit_figures(plan: Plan, dataset: str) -> list[str]:
     if plan.datasets[dataset].bilateral():
         figures.append("lateralization")
     figures += GEOMETRY_FIGURES if plan.measured_runs() else ()
+    figures += WINDOW_FIGURES if plan.window_runs() else ()
     return figures
 
 
@@ -102,6 +117,15 @@ def fit_view(plan: Plan, dataset: str, fit: str) -> dict[str, Any]:
 
 def model_view(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, Any]:
     return {**fit_view(plan, dataset, fit), "model": model}
+
+
+def text_view(plan: Plan, text: str) -> dict[str, Any]:
+    published = plan.texts[text].published
+    return {"text": text, "published": published.model_dump(mode="json") if published else None}
+
+
+def window_view(plan: Plan, text: str, model: str) -> dict[str, Any]:
+    return {"text": text, "model": model, "checkpoints": plan.shown_windows(model)}
 
 
 def table_page(plan: Plan) -> dict[str, Any]:

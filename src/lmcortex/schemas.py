@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lmcortex.config import Fit, Site, Study
+from lmcortex.config import Fit, Site, Study, Text
 from lmcortex.datasets import Dataset
 from lmcortex.registry import Model, Suite
 
@@ -18,6 +18,7 @@ KINDS: dict[str, Any] = {
     "config": Site,
     "study": Study,
     "fit": Fit,
+    "windows": Text,
     "dataset": Dataset,
     "model": Model,
     "suite": Suite,

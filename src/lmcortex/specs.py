@@ -95,6 +95,19 @@ def measure_geometry(plan: Plan, dataset: str, model: str) -> Spec:
     return {"dataset": dataset, "kind": kind, "dtype": plan.model(model).dtype}
 
 
+def choose_swaps(plan: Plan, text: str) -> Spec:
+    settings = plan.texts[text].model_dump(
+        mode="json", include={"source", "passages", "yoking", "distance", "seed"}
+    )
+    return {"text": text, **settings}
+
+
+def measure_windows(plan: Plan, text: str, model: str) -> Spec:
+    asked, entry = plan.texts[text], plan.model(model)
+    settings = {"lags": asked.passages.lags, "units": asked.units}
+    return {"text": text, "task": entry.task, "dtype": entry.dtype, **settings}
+
+
 def collect_geometry(plan: Plan) -> Spec:
     models = collect_scores(plan)["models"]
     return {
@@ -108,6 +121,11 @@ def collect_geometry(plan: Plan) -> Spec:
 
 def geometry_statistics(plan: Plan) -> Spec:
     """Say what the statistics of geometry draw at random."""
+    return {"seed": 0}
+
+
+def window_statistics(plan: Plan) -> Spec:
+    """Say what the statistics of windows draw at random."""
     return {"seed": 0}
 
 

@@ -4,6 +4,7 @@ import math
 import re
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel
 
-from lmcortex import baselines, costs, encoding, responses, scores, storage
-from lmcortex.config import Fit, Site, Study
+from lmcortex import baselines, costs, encoding, models, responses, scores, storage
+from lmcortex.config import Fit, Site, Study, Text
 from lmcortex.costs import MIB, Cost
 from lmcortex.datasets import Sentences, SimulatedSentences, SimulatedStory, Story
 from lmcortex.datasets.shared import UNKNOWN_ROWS
@@ -28,6 +29,8 @@ from lmcortex.models import residual_states
 from lmcortex.plan import Plan, load_plan
 from lmcortex.registry import Model
 from lmcortex.simulation import text
+from lmcortex.windows import differences, measure
+from lmcortex.windows.tokens import Special
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"
@@ -150,6 +153,9 @@ def test_what_many_jobs_share_is_reckoned_once(monkeypatch) -> None:
 
 def test_constants_are_those_of_the_code() -> None:
     assert costs.features.BATCH_TOKENS == batches.BATCH_TOKENS
+    assert costs.windows.BLOCK_BYTES == measure.BLOCK_BYTES
+    assert costs.windows.BATCH_PLACES == differences.BATCH_PLACES
+    assert costs.windows.HALVES == differences.HALVES
     assert costs.encoding.TARGETS_PER_BATCH == ridge.TARGETS_PER_BATCH
     assert costs.encoding.COLUMNS_PER_BATCH == scores.COLUMNS_PER_BATCH
     assert costs.features.BASELINE_WIDTHS["random-embedding"] == baselines.EMBEDDING_WIDTH
@@ -157,6 +163,29 @@ def test_constants_are_those_of_the_code() -> None:
     items = pd.DataFrame({"run": np.repeat(["1", "2", "3", "4", "5"], 60)})
     plan = plan_of(story())
     assert costs.features.columns(plan, "d", "position") == baselines.position(items).shape[1]
+
+
+def test_the_tokens_of_swapped_sequences_are_those_that_are_read(monkeypatch) -> None:
+    counted = []
+    read = models.residual_states
+
+    def count(model: Any, tokens: torch.Tensor, **inputs: Any) -> list[torch.Tensor]:
+        counted.append(tokens.numel())
+        return read(model, tokens, **inputs)
+
+    monkeypatch.setattr(models, "residual_states", count)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = AutoConfig.for_model("gpt_neox", vocab_size=9, intermediate_size=8, **sizes)
+    network: Any = AutoModel.from_config(config).eval()
+    asked = Text(source="pydoc", passages={"words": 40, "sequences": 32}, yoking=None)
+    words = [[[1]] * 40] * 32
+    sequences = differences.Sequences(words, words, Special([], []))
+    differences.accumulate(
+        sequences, network, n_lags=21, layers=[0], units=np.arange(2), causal=True
+    )
+    plan = replace(plan_of(story()), texts={"prose": asked})
+    reckoned = costs.windows.passes(plan, "prose", "net")[0] / costs.features.TOKENS_PER_WORD
+    assert sum(counted) == pytest.approx(reckoned, rel=0.35)
 
 
 # --- extents --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from lmcortex.reporting import LEAST_STEPS
 SUBJECTS = 3
 SAMPLES = 80  # of a run
 SENTENCES = 60
+SEQUENCES = 4  # of swapped words
 DRAWS = 20  # permutations and resamples
 VOCABULARY = 512
 STEPS_PER_STEP = 100  # steps of a suite's training that become one
@@ -26,6 +27,7 @@ def cut_configuration(folder: Path) -> None:
     rewrite(folder / "models.yaml", lambda families: cut_models(families, models))
     rewrite(folder / "suites.yaml", lambda suites: for_each(cut_suite, suites))
     rewrite(folder / "fits.yaml", lambda fits: for_each(cut_fit, fits))
+    rewrite(folder / "windows.yaml", lambda texts: for_each(cut_text, texts))
     for path in folder.glob("datasets/*.yaml"):
         rewrite(path, cut_dataset)
 
@@ -71,6 +73,14 @@ def cut_steps(steps: Sequence[int]) -> list[int]:
 
 def cut_fit(fit: Any) -> Any:
     return {**fit, "n_permutations": DRAWS, "n_resamples": DRAWS}
+
+
+def cut_text(text: Any) -> Any:
+    """Leave few and short sequences; stand-ins for words are as far apart as their weights are."""
+    passages = {**text["passages"], "words": 12, "lags": 6, "sequences": SEQUENCES}
+    yoking = {"lengths": [4], "sentences": 3, "sequences": SEQUENCES}
+    kept = {name: value for name, value in text.items() if name not in {"distance", "units"}}
+    return {**kept, "passages": passages, "yoking": yoking}
 
 
 def cut_dataset(dataset: Any) -> Any:

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter
 
+from lmcortex.config import load_texts
 from lmcortex.datasets import Dataset, Sentences, Story
 from lmcortex.registry import load_suites
 from lmcortex.stimuli import samples_per_run
@@ -33,7 +34,27 @@ def write_data(folder: Path) -> None:
     for suite in load_suites(folder).values():
         if suite.text != "pydoc":
             prose = place(f"{os.path.expandvars(suite.text)}/prose.txt")
-            prose.write_text("\n".join(pydoc_passages()), "utf-8")
+            prose.write_text("\n".join([*pydoc_passages(), *plain_sentences()]), "utf-8")
+    for text in load_texts(folder).values():
+        if text.source.endswith(".csv"):
+            write_words(os.path.expandvars(text.source))
+
+
+def plain_sentences() -> list[str]:
+    """Return sentences of four words that any tokenizer has."""
+    words = cycle(["the", "a", "is", "of", "to", "in", "and", "be"])
+    return [" ".join(islice(words, 1 + number % 2, 5 + number % 2)) + "." for number in range(60)]
+
+
+def write_words(path: str) -> None:
+    """Write a text as a table of words with their sentences and made-up parts of speech."""
+    sentences = [text.split() for text in [*plain_sentences(), *pydoc_passages()[:100]]]
+    rows = [
+        {"word": word, "sentence": number, "pos": "AB"[len(word) % 2]}
+        for number, sentence in enumerate(sentences)
+        for word in sentence
+    ]
+    write_table(pd.DataFrame(rows), path)
 
 
 def write_dataset(dataset: Sentences | Story) -> None:

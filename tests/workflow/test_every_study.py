@@ -101,7 +101,8 @@ def plan_of(space: Workspace, study: str) -> Plan:
 
 def revisions(plan: Plan) -> Counter[tuple[str | None, str]]:
     """Count how often each revision has to be looked up: once for each checkpoint."""
-    models = [(plan.model(run.model), run.checkpoint) for run in plan.runs]
+    runs = dict.fromkeys([*plan.runs, *plan.swap_runs()])
+    models = [(plan.model(run.model), run.checkpoint) for run in runs]
     return Counter(
         (model.repo, model.revision_of(checkpoint))
         for model, checkpoint in models

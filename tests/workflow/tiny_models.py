@@ -131,10 +131,11 @@ def wrap(tokenizer: Tokenizer, start: bool, context: int | None) -> PreTrainedTo
         )
     limit = {"model_max_length": context} if context else {}
     special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]"}
+    special["mask_token"] = "[MASK]"
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **limit, **special)
 
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 @cache

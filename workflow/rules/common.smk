@@ -151,6 +151,27 @@ def gpu_outputs(wildcards):
     return PLAN.gpu_outputs(Run(wildcards.model, wildcards.checkpoint))
 
 
+def swap_inputs(wildcards):
+    """Return what chooses a model's swaps: a text, its last checkpoint, perhaps a masked model."""
+    files = PLAN.text_files(wildcards.text)
+    sources = PLAN.swap_sources(wildcards.text, wildcards.model)
+    described = {
+        name: paths.CHECKPOINT.format(**run._asdict()) for name, run in sources.items()
+    }
+    return {**({"files": files} if files else {}), **described}
+
+
+def shown_windows(pattern):
+    """Return an input function: a model's files that are drawn, its last checkpoint first."""
+
+    def files(wildcards):
+        shown = PLAN.shown_windows(wildcards.model)
+        place = {"text": wildcards.text, "model": wildcards.model}
+        return [pattern.format(checkpoint=name, **place) for name in shown]
+
+    return files
+
+
 def cell_fits(wildcards):
     try:
         PLAN.check_asked(wildcards.dataset, wildcards.fit, wildcards.roi)
@@ -166,6 +187,10 @@ def fit_figure(name):
 
 def dataset_figure(name):
     return paths.DATASET_FIGURE.replace("{study}", PLAN.name).replace("{figure}", name)
+
+
+def window_figure(name):
+    return paths.WINDOW_FIGURE.replace("{study}", PLAN.name).replace("{figure}", name)
 
 
 def page(name):

@@ -29,6 +29,13 @@ from lmcortex.costs.responses import (
     simulate_responses,
 )
 from lmcortex.costs.tables import collect_scores, open_outputs, read_scores, small
+from lmcortex.costs.windows import (
+    choose_swaps,
+    collect_windows,
+    measure_windows,
+    plot_windows,
+    relate_windows,
+)
 from lmcortex.plan import Plan
 
 __all__ = [
@@ -39,9 +46,11 @@ __all__ = [
     "arguments",
     "average_responses",
     "cached_mb",
+    "choose_swaps",
     "cluster_layers",
     "collect_geometry",
     "collect_scores",
+    "collect_windows",
     "compute_baseline",
     "estimate_ceiling",
     "estimator",
@@ -49,12 +58,15 @@ __all__ = [
     "fetch_checkpoint",
     "fit_encoding",
     "measure_geometry",
+    "measure_windows",
     "memory_request",
     "on_gpu",
     "open_outputs",
+    "plot_windows",
     "prepare_responses",
     "read_scores",
     "relate_geometry",
+    "relate_windows",
     "runtime_request",
     "score_modules",
     "score_roi",
@@ -70,6 +82,7 @@ FROM_SCORES = (
     *("plot_lateralization", "plot_quality", "plot_recovery", "write_table_page"),
     *("plot_geometry", "plot_modules", "plot_module_scores", "plot_onsets"),
     *("plot_relation", "plot_variants"),
+    *("plot_window_fits", "plot_yoking", "plot_window_relation"),
 )
 FORMULAS: dict[str, Callable[..., Cost]] = {
     **{
@@ -79,8 +92,11 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
             *(prepare_responses, simulate_responses, average_responses, estimate_ceiling),
             *(fit_encoding, score_roi, collect_scores),
             *(measure_geometry, collect_geometry, cluster_layers, score_modules, relate_geometry),
+            *(choose_swaps, measure_windows, collect_windows, relate_windows, plot_windows),
         )
     },
+    "collect_yoking": collect_windows,
+    "plot_differences": plot_windows,
     **dict.fromkeys(FROM_SCORES, read_scores),
     **dict.fromkeys(("collect_quality", "collect_provenance", "write_software_page"), open_outputs),
 }

@@ -35,7 +35,9 @@ def blocks(model: "PreTrainedModel") -> "nn.ModuleList":
     return lists[outer[0]]
 
 
-def residual_states(model: "PreTrainedModel", tokens: "torch.Tensor") -> "list[torch.Tensor]":
+def residual_states(
+    model: "PreTrainedModel", tokens: "torch.Tensor", **inputs: Any
+) -> "list[torch.Tensor]":
     """Run a model once and return the residual stream around each of its blocks.
 
     Unlike ``output_hidden_states=True``, the last state stands before the final norm in every
@@ -45,6 +47,7 @@ def residual_states(model: "PreTrainedModel", tokens: "torch.Tensor") -> "list[t
     ----------
     model : base model in inference mode.
     tokens : (batch x tokens) token numbers without padding.
+    inputs : what else the model is given, such as the keys and values of a prefix.
 
     Returns
     -------
@@ -66,5 +69,5 @@ def residual_states(model: "PreTrainedModel", tokens: "torch.Tensor") -> "list[t
         hooks.enter_context(layers[0].register_forward_pre_hook(keep_input, with_kwargs=True))
         for layer in layers:
             hooks.enter_context(layer.register_forward_hook(keep_output))
-        model(tokens)
+        model(tokens, **inputs)
     return states

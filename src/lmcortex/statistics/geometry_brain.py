@@ -117,14 +117,14 @@ def _relations(
             for unit, wide in targets:
                 score = wide.loc[grid.layers, grid.steps].to_numpy(float)
                 about = {**unit, **grid.variant, "control": control}
-                yield from _correlations(about, partials[key], grid, score, chosen, spec)
+                yield from correlations(about, partials[key], grid, score, chosen, spec)
         if chosen:
             yield from _beside_the_other(targets, grid, first, n_blocks)
     for unit, wide in targets:
         yield from _mixed(unit, wide, first)
 
 
-def _correlations(
+def correlations(
     about: dict[str, Any],
     partial: Partial,
     grid: Grid,
@@ -132,6 +132,14 @@ def _correlations(
     chosen: bool,
     spec: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
+    """Yield a row by `pearson` and one by `spearman`, as in `relate_geometry`.
+
+    Parameters
+    ----------
+    about : what the rows say beside their numbers, dataset, fit and control among it.
+    chosen : whether layers are drawn and shifted, too.
+    spec : `seed` of the draws.
+    """
     shape = {"n_layers": partial.shape[0], "n_steps": partial.shape[1]}
     row = {**about, **shape, "method": "pearson", **_tested(partial, grid.values, score)}
     if chosen:

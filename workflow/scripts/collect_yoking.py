@@ -1,0 +1,18 @@
+"""Sum the structure yoking of each layer up, and collect all runs into one table."""
+
+from lmcortex import cli, provenance, storage
+from lmcortex.statistics.windows import collect_yoking
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--files", type=cli.listed, required=True, help="list of tables")
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
+
+    table = collect_yoking(map(storage.read_table, args.files), args.spec)
+    storage.write_study_table(table, args.output, provenance.record("collect_yoking", args.spec))
+
+
+if __name__ == "__main__":
+    cli.run(main)
