@@ -30,6 +30,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/geometry.smk"
+include: "workflow/rules/networks.smk"
 include: "workflow/rules/report.smk"
 
 

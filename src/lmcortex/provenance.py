@@ -30,6 +30,8 @@ SECOND_OUTPUTS = {
     "/truth.safetensors": "/items.parquet",
     ".draws.parquet": ".parquet",
     "/draws.parquet": "/scores.parquet",
+    "/labels.parquet": "/group.nc",
+    "/organization.parquet": "/group.nc",
 }
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "himalaya", "nilearn")
 

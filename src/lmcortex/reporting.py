@@ -12,6 +12,9 @@ LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
 LEAST_SIZES = 3  # models that make a scaling law
 GEOMETRY_FIGURES = ("module-scores", "onsets", "relation", "variants")
 
+NETWORK_FIGURES = ("atoms", "sub-groups", "networks", "organization")
+ATOM_FIGURES = ("atom-maps", "atom-correlations")
+
 
 def figures(plan: Plan) -> list[str]:
     """Every figure that the study's data allow."""
@@ -24,6 +27,9 @@ def figures(plan: Plan) -> list[str]:
     for name, dataset in plan.datasets.items():
         shown = ["quality", *(["recovery"] if dataset.simulated else [])]
         shown += ["geometry", "modules"] if plan.measured_runs() else []
+        if runs := plan.shown_runs(name):
+            shown += [*NETWORK_FIGURES]
+            shown += [f"{figure}-{run.model}" for run in runs for figure in ATOM_FIGURES]
         files += [
             paths.DATASET_FIGURE.format(study=plan.name, dataset=name, figure=figure)
             for figure in shown
@@ -102,6 +108,10 @@ def fit_view(plan: Plan, dataset: str, fit: str) -> dict[str, Any]:
 
 def model_view(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, Any]:
     return {**fit_view(plan, dataset, fit), "model": model}
+
+
+def network_view(plan: Plan, dataset: str, model: str) -> dict[str, Any]:
+    return {**dataset_view(plan, dataset), "model": model}
 
 
 def table_page(plan: Plan) -> dict[str, Any]:

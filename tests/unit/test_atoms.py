@@ -194,10 +194,13 @@ def test_a_silent_neuron_is_left_out_and_counted(neurons) -> None:
 def test_a_sweep_and_matched_neurons_are_further_sets(neurons) -> None:
     signals = neuron_signals(neurons[0], ITEMS, WORDS)
     spec = {"n_atoms": 4, "penalty": 0.1, "epochs": 1, "seeds": 1}
-    arrays = learn_atoms(signals, {**spec, "sweep": [2, 3], "matched_neurons": 6})
+    arrays = learn_atoms(
+        signals, ITEMS["run"].to_numpy(), {**spec, "sweep": [2, 3], "matched_neurons": 6}
+    )
     shapes = {key: array.shape for key, array in arrays.items() if key.endswith(("atoms", "r2"))}
     assert shapes == {
         **{"main/atoms": (4, 60), "main/r2": (9,), "atoms-2/atoms": (2, 60), "atoms-2/r2": (9,)},
         **{"atoms-3/atoms": (3, 60), "atoms-3/r2": (9,)},
         **{"neurons-6/atoms": (4, 60), "neurons-6/r2": (6,)},
+        "phase-randomised/atoms": (4, 60),
     }

@@ -16,7 +16,7 @@ def main() -> None:
     items, words = storage.read_table(args.items), storage.read_table(args.words)
     signals = atoms.neuron_signals(args.neurons, items, words)
     with threadpool_limits(args.threads):
-        arrays = atoms.learn_atoms(signals, args.spec)
+        arrays = atoms.learn_atoms(signals, items["run"].to_numpy(), args.spec)
     made = provenance.record("learn_atoms", args.spec)
     storage.write_arrays(arrays, args.output, made, n_dropped=str(signals.n_dropped))
 

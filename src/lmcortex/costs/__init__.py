@@ -21,6 +21,13 @@ from lmcortex.costs.geometry import (
 )
 from lmcortex.costs.machines import MIB, on_gpu
 from lmcortex.costs.models import cached_mb, fetch_checkpoint, train_suite, weights_mb
+from lmcortex.costs.networks import (
+    collect_networks,
+    draw_atoms,
+    label_atoms,
+    learn_atoms,
+    map_atoms,
+)
 from lmcortex.costs.requests import HEADROOM_MB, Cost, memory_request, runtime_request
 from lmcortex.costs.responses import (
     average_responses,
@@ -41,13 +48,18 @@ __all__ = [
     "cached_mb",
     "cluster_layers",
     "collect_geometry",
+    "collect_networks",
     "collect_scores",
     "compute_baseline",
+    "draw_atoms",
     "estimate_ceiling",
     "estimator",
     "extract_features",
     "fetch_checkpoint",
     "fit_encoding",
+    "label_atoms",
+    "learn_atoms",
+    "map_atoms",
     "measure_geometry",
     "memory_request",
     "on_gpu",
@@ -71,6 +83,14 @@ FROM_SCORES = (
     *("plot_geometry", "plot_modules", "plot_module_scores", "plot_onsets"),
     *("plot_relation", "plot_variants"),
 )
+DRAWN = (
+    "plot_atoms",
+    "plot_sub_groups",
+    "plot_networks",
+    "plot_organization",
+    "plot_atom_maps",
+    "plot_atom_correlations",
+)
 FORMULAS: dict[str, Callable[..., Cost]] = {
     **{
         formula.__name__: formula
@@ -79,9 +99,12 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
             *(prepare_responses, simulate_responses, average_responses, estimate_ceiling),
             *(fit_encoding, score_roi, collect_scores),
             *(measure_geometry, collect_geometry, cluster_layers, score_modules, relate_geometry),
+            *(learn_atoms, map_atoms, label_atoms, collect_networks),
         )
     },
+    "extract_neurons": extract_features,  # as many states as layers, one fewer
     **dict.fromkeys(FROM_SCORES, read_scores),
+    **dict.fromkeys(DRAWN, draw_atoms),
     **dict.fromkeys(("collect_quality", "collect_provenance", "write_software_page"), open_outputs),
 }
 

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lmcortex import storage
 from lmcortex.encoding.design import read_features, sample_operator, scale_columns
 from lmcortex.errors import InputError
 from lmcortex.networks.dictionary import Dictionary, learn_dictionary
+from lmcortex.networks.surrogates import phase_randomised
 from lmcortex.seeds import generator
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAIN = "main"
+CONTROL = "phase-randomised"  # main atoms, moved in time: what chance makes of the same pipeline
 
 
 class Signals(NamedTuple):
@@ -64,12 +67,15 @@ def neuron_signals(path: "str | Path", items: "pd.DataFrame", words: "pd.DataFra
     return Signals(joined, np.array(layers), n_dropped)
 
 
-def learn_atoms(signals: Signals, spec: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def learn_atoms(
+    signals: Signals, runs: np.ndarray, spec: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
     """Learn every set of atoms that a study asks for.
 
     Parameters
     ----------
     signals : as `neuron_signals` returns them.
+    runs : (n_samples,) run of each sample.
     spec : ``n_atoms``, ``penalty``, ``epochs``, ``seeds``; ``sweep``, further numbers of atoms
         (set ``atoms-{k}``); ``matched_neurons``, None or how many neurons drawn at random shall
         be enough (set ``neurons-{n}``, where there are more).
@@ -78,7 +84,8 @@ def learn_atoms(signals: Signals, spec: Mapping[str, Any]) -> dict[str, np.ndarr
     -------
     ``layers`` (n_neurons,), ``main/weights`` (n_atoms, n_neurons), and for each set
     ``{set}/atoms`` (n_atoms, n_samples), ``{set}/r2`` (neurons it was learnt from) and
-    ``{set}/seed_match`` (n_atoms,).
+    ``{set}/seed_match`` (n_atoms,). Set ``phase-randomised`` has the main atoms after
+    `surrogates.phase_randomised`, and no more.
     """
     learning = {name: spec[name] for name in ("epochs", "seeds")}
     values, penalty = signals.values, spec["penalty"]
@@ -92,6 +99,8 @@ def learn_atoms(signals: Signals, spec: Mapping[str, Any]) -> dict[str, np.ndarr
     main = learn_dictionary(values, spec["n_atoms"], penalty, key=[MAIN], **learning)
     keep(MAIN, main)
     arrays[f"{MAIN}/weights"] = main.weights
+    control = phase_randomised(main.atoms.T, runs, generator("control atoms"))
+    arrays[f"{CONTROL}/atoms"] = np.ascontiguousarray(control.T)
     for n_atoms in spec["sweep"]:
         name = f"atoms-{n_atoms}"
         keep(name, learn_dictionary(values, n_atoms, penalty, key=[name], **learning))
@@ -106,7 +115,12 @@ def learn_atoms(signals: Signals, spec: Mapping[str, Any]) -> dict[str, np.ndarr
     return arrays
 
 
-def set_names(keys: "list[str]") -> list[str]:
-    """Return the names of the sets of atoms among the keys of a file, ``main`` first."""
-    names = {key.partition("/")[0] for key in keys if key.endswith("/atoms")}
-    return [MAIN, *sorted(names - {MAIN})]
+def read_sets(path: "str | Path") -> dict[str, np.ndarray]:
+    """Read every set of atoms: (n_samples, n_atoms) z-scored regressors by its name, main first."""
+    with storage.open_arrays(path) as arrays:
+        names = {key.partition("/")[0] for key in arrays.keys() if key.endswith("/atoms")}  # noqa: SIM118
+        found = {name: arrays.get_tensor(f"{name}/atoms").T for name in names}
+    order = [MAIN, *sorted(names - {MAIN})]
+    return {
+        name: (found[name] - found[name].mean(axis=0)) / found[name].std(axis=0) for name in order
+    }

@@ -21,6 +21,7 @@ TEXT = {
     *("role", "family", "outcome", "predictor", "paired_over"),
     *("model_a", "checkpoint_a", "model_b", "checkpoint_b"),
     *("measure", "variant", "unit", "last_layer", "control", "method"),
+    *("atom_set", "encoder", "sign", "network", "active", "deactive", "layers"),
     *("choice", "membership", "statistic", "null", "claim", "statement", "verdict", "detail"),
 }
 NUMBERS = ["n_params", "step", "tokens_seen", "perplexity", "benchmark"]
