@@ -174,7 +174,12 @@ def test_planted_atoms_are_associated_with_their_networks_and_sign(tested) -> No
 
 
 def test_planted_atoms_are_stronger_than_any_surrogate(tested) -> None:
-    assert tested[0].p_strength[0, 0, 0] == tested[0].p_strength[1, 1, 1] == 0.01
+    for p in (tested[0].p_strength, tested[0].p_family):
+        assert p[0, 0, 0] == p[1, 1, 1] == 0.01
+
+
+def test_a_family_is_harder_to_surpass_than_one_of_it(tested) -> None:
+    assert (tested[0].p_family >= tested[0].p_strength).all()
 
 
 def test_the_weights_of_a_group_are_those_of_its_subjects(tested) -> None:

@@ -185,8 +185,8 @@ def networks(labels: pd.DataFrame, organization: pd.DataFrame, view: View) -> Fi
     Returns
     -------
     Three panels of models (last checkpoints and untrained) by networks: atoms that activate a
-    network, those that deactivate it, both by Dice and its null; and atoms whose weight in the
-    network is beyond chance (q of strength), of either sign.
+    network, those that deactivate it, both by Dice and its null; and atoms whose strength in
+    the network is beyond chance (familywise), of either sign.
     """
     rows = labels[(labels["dataset"] == view.dataset) & (labels["encoder"] == RIDGE)]
     about = organization[organization["dataset"] == view.dataset]
@@ -196,8 +196,10 @@ def networks(labels: pd.DataFrame, organization: pd.DataFrame, view: View) -> Fi
     kinds: list[tuple[str, pd.DataFrame]] = [
         (sign, rows[rows["associated"] & (rows["sign"] == sign)]) for sign in SIGNS
     ]
-    kinds.append(("either, by strength", rows[rows["q_strength"] < level]))
-    subtitle = "atoms per network; Dice above its null for (de)active, q < .05 for strength"
+    kinds.append(("either, by strength", rows[rows["p_family"] < level]))
+    subtitle = (
+        "atoms per network; Dice above its null for (de)active, familywise p < .05 for strength"
+    )
     height = 0.32 * (len(runs) + 1) + 1.1
     figure = style.frame(view, NETWORKS_TITLE, subtitle, (11.5, height))
     axes = style.grid(figure, 3, 3, sharey=True)
@@ -274,7 +276,7 @@ def organization(table: pd.DataFrame, view: View) -> Figure:
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xlabel("training step (last: end of training)")
         axis.set_title(measure)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
     handles = [style.line(model, colours[model], "-", "o") for model in models]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
     return figure
@@ -351,13 +353,15 @@ def _roi_maps(found: "xr.Dataset", rows: pd.DataFrame, view: View) -> Figure:
     names = [f"{roi} {side}" for roi, side in sides]
     order = np.lexsort([t[np.arange(len(t)), np.abs(t).argmax(axis=1)], np.abs(t).argmax(axis=1)])
     limit = float(np.abs(t).max())
-    subtitle = "t over subjects (ridge); dots: weight in the network beyond chance, q < .05"
+    subtitle = (
+        "t over subjects (ridge); dots: strength in the network beyond chance, familywise p < .05"
+    )
     figure = style.frame(
         view, f"{MAPS_TITLE} {view.model}", subtitle, (11.5, 0.35 * len(names) + 1)
     )
     axis = style.grid(figure, 1, 1)[0]
     image = axis.imshow(t[order].T, aspect="auto", cmap=DIVERGING, vmin=-limit, vmax=limit, gid="t")
-    strong = rows[rows["q_strength"] < 0.05]
+    strong = rows[rows["p_family"] < 0.05]
     rank = {int(atom): place for place, atom in enumerate(order)}
     roi = found["roi"].to_numpy().astype(str)
     for atom, network in zip(strong["atom"], strong["network"], strict=True):

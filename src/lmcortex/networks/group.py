@@ -40,6 +40,7 @@ class Group(NamedTuple):
     dice : (2, n_atoms, n_networks).
     strength : (2, n_atoms, n_networks) mean of the maps over a network's targets, and minus it.
     p, p_strength : the same shape, of phase-randomised atoms; NaN where there is no null.
+    p_family : p of strength against the largest of all atoms, networks and signs of a surrogate.
     """
 
     weights: np.ndarray
@@ -49,6 +50,7 @@ class Group(NamedTuple):
     strength: np.ndarray
     p: np.ndarray
     p_strength: np.ndarray
+    p_family: np.ndarray
 
 
 def networks_of(rois: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -125,7 +127,7 @@ def tested_group(
     parts = labels.split_map(maps, n_subjects, spec["level"], spec["top_share"])
     observed = labels.dice(parts.inside, networks)
     strong = strengths(maps, networks)
-    reached, stronger = (np.zeros(observed.shape, dtype=np.int64) for _ in range(2))
+    reached, stronger, strongest = (np.zeros(observed.shape, dtype=np.int64) for _ in range(3))
     size = max(1, int(BLOCK_BYTES / (8 * maps.size)))
     for start in range(0, spec["n_null"], size):
         block = range(start, min(start + size, spec["n_null"]))
@@ -133,9 +135,12 @@ def tested_group(
         for null_maps in group_maps(ridge_weights(drawn, read, penalty)):
             null = labels.split_map(null_maps, n_subjects, spec["level"], spec["top_share"])
             reached += labels.dice(null.inside, networks) >= observed - 1e-9
-            stronger += strengths(null_maps, networks) >= strong
-    p, p_strength = ((count + 1) / (spec["n_null"] + 1) for count in (reached, stronger))
-    return Group(weights, maps, parts, observed, strong, p, p_strength)
+            drawn_strength = strengths(null_maps, networks)
+            stronger += drawn_strength >= strong
+            strongest += drawn_strength.max() >= strong
+    counts = (reached, stronger, strongest)
+    chances = ((count + 1) / (spec["n_null"] + 1) for count in counts)
+    return Group(weights, maps, parts, observed, strong, *chances)
 
 
 def strengths(maps: np.ndarray, networks: np.ndarray) -> np.ndarray:
@@ -150,7 +155,7 @@ def sparse_group(weights: np.ndarray, networks: np.ndarray, spec: Mapping[str, A
     parts = labels.split_map(maps, len(weights), spec["level"], spec["top_share"])
     found = labels.dice(parts.inside, networks)
     none = np.full(found.shape, np.nan)
-    return Group(weights, maps, parts, found, strengths(maps, networks), none, none)
+    return Group(weights, maps, parts, found, strengths(maps, networks), none, none, none)
 
 
 def associated(group: Group, spec: Mapping[str, Any]) -> np.ndarray:
@@ -170,7 +175,7 @@ def label_table(
     Returns
     -------
     Columns atom, sign, network, n_part and n_network (targets), dice, p, q (Benjamini-Hochberg over
-    all rows), p_bonferroni, strength, p_strength, q_strength, survived (the part passes the false
+    all rows), p_bonferroni, strength, p_strength, p_family, survived (the part passes the false
     discovery rate), associated, headline (the largest Dice of the atom among its associations), and
     weight with low and high: the mean weight over the network's targets, and its 95 % interval over
     subjects (Student's t).
@@ -193,7 +198,7 @@ def label_table(
         "p_bonferroni": np.minimum(group.p * group.p.size, 1),
         "strength": group.strength,
         "p_strength": group.p_strength,
-        "q_strength": benjamini_hochberg(group.p_strength.ravel()),
+        "p_family": group.p_family,
         "survived": np.broadcast_to(group.parts.survived[:, None], shape),
         "associated": found,
         "headline": found & (group.dice == best),
