@@ -26,6 +26,7 @@ MAPS_TITLE = "Where in the brain do atoms act?"
 CORRELATIONS_TITLE = "Do atoms of a network act alike?"
 AVERAGE = "average"
 N_BINS = 40
+LEVEL = 0.05
 N_BRAINS = 3  # of either sign
 SIGNS = {"active": style.VERMILLION, "deactive": style.BLUE}
 DIVERGING = "RdBu_r"
@@ -186,20 +187,17 @@ def networks(labels: pd.DataFrame, organization: pd.DataFrame, view: View) -> Fi
     -------
     Three panels of models (last checkpoints and untrained) by networks: atoms that activate a
     network, those that deactivate it, both by Dice and its null; and atoms whose strength in
-    the network is beyond chance (familywise), of either sign.
+    the network has p < .05, of either sign.
     """
     rows = labels[(labels["dataset"] == view.dataset) & (labels["encoder"] == RIDGE)]
     about = organization[organization["dataset"] == view.dataset]
     runs = _last_runs(about)
     names = sorted(rows["network"].unique())
-    level = 0.05
     kinds: list[tuple[str, pd.DataFrame]] = [
         (sign, rows[rows["associated"] & (rows["sign"] == sign)]) for sign in SIGNS
     ]
-    kinds.append(("either, by strength", rows[rows["p_family"] < level]))
-    subtitle = (
-        "atoms per network; Dice above its null for (de)active, familywise p < .05 for strength"
-    )
+    kinds.append(("either, by strength", rows[rows["p_strength"] < LEVEL]))
+    subtitle = "atoms per network: Dice above its null; strength at p < .05, chance gives 10%"
     height = 0.32 * (len(runs) + 1) + 1.1
     figure = style.frame(view, NETWORKS_TITLE, subtitle, (11.5, height))
     axes = style.grid(figure, 3, 3, sharey=True)
@@ -353,15 +351,13 @@ def _roi_maps(found: "xr.Dataset", rows: pd.DataFrame, view: View) -> Figure:
     names = [f"{roi} {side}" for roi, side in sides]
     order = np.lexsort([t[np.arange(len(t)), np.abs(t).argmax(axis=1)], np.abs(t).argmax(axis=1)])
     limit = float(np.abs(t).max())
-    subtitle = (
-        "t over subjects (ridge); dots: strength in the network beyond chance, familywise p < .05"
-    )
+    subtitle = "t over subjects (ridge); dots: strength in the network at p < .05, uncorrected"
     figure = style.frame(
         view, f"{MAPS_TITLE} {view.model}", subtitle, (11.5, 0.35 * len(names) + 1)
     )
     axis = style.grid(figure, 1, 1)[0]
     image = axis.imshow(t[order].T, aspect="auto", cmap=DIVERGING, vmin=-limit, vmax=limit, gid="t")
-    strong = rows[rows["p_family"] < 0.05]
+    strong = rows[rows["p_strength"] < LEVEL]
     rank = {int(atom): place for place, atom in enumerate(order)}
     roi = found["roi"].to_numpy().astype(str)
     for atom, network in zip(strong["atom"], strong["network"], strict=True):
