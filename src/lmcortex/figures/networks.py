@@ -237,7 +237,8 @@ def _run_name(run: tuple[str, str, str]) -> str:
 
 
 def _count(rows: pd.DataFrame, run: tuple[str, str, str], network: str) -> int:
-    of_run = (rows[["model", "checkpoint", "atom_set"]] == run).all(axis=1)
+    wanted = pd.Series(run, ["model", "checkpoint", "atom_set"])
+    of_run = (rows[list(wanted.index)] == wanted).all(axis=1)
     return int(rows[of_run & (rows["network"] == network)]["atom"].nunique())
 
 
