@@ -273,7 +273,7 @@ def organization(table: pd.DataFrame, view: View) -> Figure:
             _course(axis, rows[(rows["model"] == model) & (rows["measure"] == measure)],
                     colours[model])  # fmt: skip
         axis.set_xscale("symlog", linthresh=1)
-        axis.set_xlabel("training step (last: end of training)")
+        axis.set_xlabel("training step, of models that have some")
         axis.set_title(measure)
         axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
     handles = [style.line(model, colours[model], "-", "o") for model in models]
@@ -299,10 +299,10 @@ def _plane(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
 
 
 def _course(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
-    trained = rows[~rows["checkpoint"].str.startswith("untrained")]
+    trained = rows[rows["step"].notna()]
     for atom_set, line, marker in ((MAIN, "-", "o"), (CONTROL, "none", "x")):
         own = trained[trained["atom_set"] == atom_set].sort_values("step")
-        steps = own["step"].fillna(0).to_numpy(float)
+        steps = own["step"].to_numpy(float)
         axis.plot(steps, own["value"], linestyle=line, marker=marker, markersize=4, color=colour,
                   gid=atom_set, alpha=1 if atom_set == MAIN else 0.5)  # fmt: skip
 
