@@ -1,7 +1,9 @@
-"""How often each test of the geometry study rejects where there is nothing to find.
+"""How often each test of geometry and of networks rejects where there is nothing to find.
 
 Simulates 200 grids of layers by steps without any relation, autocorrelated along both, and counts
-rejections at the 5 % level, and how often intervals hold a planted relation. Seeds are fixed.
+rejections at the 5 % level, and how often intervals hold a planted relation. Then, 200 atoms with
+random phases and listeners who share a response: how often their labels are beyond chance. Seeds
+are fixed.
 
     python tests/calibration.py
 """
@@ -9,6 +11,8 @@ rejections at the 5 % level, and how often intervals hold a planted relation. Se
 import numpy as np
 
 from lmcortex.inference import interval
+from lmcortex.networks.group import tested_group
+from lmcortex.networks.surrogates import phase_randomised
 from lmcortex.statistics.modules import arrangements, contrast_p, find_modules
 from lmcortex.statistics.onsets import contrast_curves
 from lmcortex.statistics.partial import (
@@ -126,6 +130,33 @@ def report(counts: dict[str, int]) -> bool:
     return all(count <= MOST_REJECTIONS for count in counts.values())
 
 
+def network_labels() -> bool:
+    """Label atoms with random phases on 60 targets of three networks, heard by 12 listeners."""
+    rng = np.random.default_rng(20602)
+    n_samples, n_subjects, networks = 240, 12, np.repeat(np.eye(3, dtype=bool), 20, axis=1)
+    spec = {"n_null": 99, "level": 0.05, "top_share": 0.1}
+    runs = np.zeros(n_samples, dtype=int)
+    along_time = np.linalg.cholesky(autoregression(n_samples, 0.8))
+    rejected = np.zeros(3, dtype=int)
+    for _ in range(N):
+        atoms = along_time @ rng.standard_normal((n_samples, 4))
+        atoms = phase_randomised((atoms - atoms.mean(0)) / atoms.std(0), runs, rng)
+        by_network = along_time @ rng.standard_normal((n_samples, 3)) @ networks
+        shared = by_network + along_time @ rng.standard_normal((n_samples, 60))
+        heard = [
+            shared + 3 * along_time @ rng.standard_normal(shared.shape) for _ in range(n_subjects)
+        ]
+        found = tested_group(atoms, runs, lambda heard=heard: iter(heard), 1.0, networks, spec, rng)
+        # One atom, network and sign of each simulation, so that the 200 are independent.
+        p = (found.p[0, 0, 0], found.p_strength[0, 0, 0])
+        rejected += [*(value <= 0.05 for value in p), found.parts.survived[0]]
+    print(f"{'labels of atoms with random phases':42}{'rejections of 200':>27}")
+    for name, count in zip(("Dice", "strength", "t over subjects alone (not used)"), rejected,
+                           strict=True):  # fmt: skip
+        print(f"{name:42}{count:9}", flush=True)
+    return bool((rejected[:2] <= MOST_REJECTIONS).all())
+
+
 if __name__ == "__main__":
-    passed = [partial_correlations(), modules(), module_scores(), onsets()]
+    passed = [partial_correlations(), modules(), module_scores(), onsets(), network_labels()]
     raise SystemExit(0 if all(passed) else 1)

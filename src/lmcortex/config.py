@@ -232,6 +232,38 @@ class StudyModel(Section):
     checkpoints: Literal["all", "final"] | list[str] | LogSpaced = "final"
 
 
+class Networks(Section):
+    """Settings of `analyses: [networks]` (docs/networks.md)."""
+
+    n_atoms: int = Field(default=64, ge=2, description="k of the dictionary")
+    penalty: float = Field(
+        default=0.08,
+        gt=0,
+        lt=1,
+        description="lambda of the dictionary, for signals and atoms of unit length; the default "
+        "gives MiniLM on alice a mean R2 of .55 and is used for every model",
+    )
+    epochs: int = Field(default=8, ge=1, description="how often the solver sees each neuron")
+    seeds: int = Field(default=3, ge=1, description="starts, the best of which is kept")
+    sweep: list[int] = Field(default=[], description="further numbers of atoms, as a check")
+    matched_neurons: int | None = Field(
+        default=None, ge=2, description="also learn atoms from so many neurons, drawn at random"
+    )
+    level: float = Field(
+        default=0.05, gt=0, lt=1, description="of the maps' false discovery rate and of p"
+    )
+    top_share: float = Field(
+        default=0.1, gt=0, le=1, description="of targets, where none passes the level"
+    )
+    dice: float = Field(
+        default=0.2, ge=0, le=1, description="least Dice coefficient of an atom with its network"
+    )
+    n_null: int = Field(default=1000, ge=1, description="phase-randomised sets of atoms")
+    n_draws: int = Field(
+        default=10_000, ge=1, description="random draws of atoms, for the null of consistency"
+    )
+
+
 class Study(Section):
     """config/studies/*.yaml: what to compare with what."""
 
@@ -245,13 +277,15 @@ class Study(Section):
     untrained: bool = Field(
         default=True, description="add each architecture with fresh weights (seed 1)"
     )
-    analyses: list[Literal["geometry", "windows"]] = Field(
+    analyses: list[Literal["geometry", "windows", "networks"]] = Field(
         default=[],
-        description="what is computed beside encoders (docs/geometry.md, docs/windows.md)",
+        description="what is computed beside encoders: docs/{geometry,windows,networks}.md",
     )
     windows: list[Name] = Field(
         default=[], description="texts of config/windows.yaml, for `analyses: [windows]`"
     )
+
+    networks: Networks = Networks()
 
     @model_validator(mode="after")
     def _names_texts_for_windows(self) -> "Study":

@@ -35,6 +35,8 @@ GEOMETRY_TABLES = (
 # Tables of `analyses: [windows]`.
 WINDOW_TABLES = ("windows", "yoking", "windows_brain")
 TEXT_FILES = (".txt", ".csv", ".tsv")
+# Tables of `analyses: [networks]`.
+NETWORK_TABLES = ("atoms", "network_labels", "organization")
 
 
 class Run(NamedTuple):
@@ -157,6 +159,7 @@ class Plan:
             for pattern, runs in (
                 (paths.FEATURES, self.extracted_on(dataset)),
                 (paths.GEOMETRY, self.measured_runs()),
+                (paths.NEURONS, self.networked_runs(dataset)),
             )
             if run in runs
         ]
@@ -246,6 +249,55 @@ class Plan:
             raise InputError(f"{where}: {source}: expected a file in {', '.join(TEXT_FILES)}")
         return [str(file) for file in files]
 
+    def networked_runs(self, dataset: str) -> list[Run]:
+        """The networks whose neurons are organized by what they drive in a dataset: a story."""
+        asked = "networks" in self.study.analyses and self.datasets[dataset].kind == "story"
+        return self.runs if asked else []
+
+    def networked_datasets(self) -> list[str]:
+        return [name for name in self.study.datasets if self.networked_runs(name)]
+
+    def organized_files(self, pattern: str) -> list[str]:
+        """The files of a pattern for every network on every dataset that it is organized on."""
+        return [
+            pattern.format(dataset=dataset, **run._asdict())
+            for dataset in self.networked_datasets()
+            for run in self.networked_runs(dataset)
+        ]
+
+    def shown_runs(self, dataset: str) -> list[Run]:
+        """The last checkpoint of each network, whose atoms are drawn one by one."""
+        runs = self.networked_runs(dataset)
+        return [run for run in runs if run.checkpoint == self.final(run.model)]
+
+    def last_group_maps(self, dataset: str, model: str | None = None) -> list[str]:
+        """The maps of the atoms of every network's last checkpoint, or of one network's."""
+        return [
+            paths.GROUP_MAPS.format(dataset=dataset, **run._asdict())
+            for run in self.shown_runs(dataset)
+            if model in (None, run.model)
+        ]
+
+    def network_files(self) -> list[str]:
+        """Every file of the networks' atoms, their maps and their labels."""
+        patterns = (paths.NEURONS, paths.ATOMS, paths.GROUP_MAPS)
+        patterns += (paths.ATOM_TABLE, paths.LABELS, paths.ORGANIZATION)
+        return [
+            *(file for pattern in patterns for file in self.organized_files(pattern)),
+            *(
+                file
+                for dataset in self.networked_datasets()
+                for run in self.networked_runs(dataset)
+                for file in self.map_files(dataset, run)
+            ),
+        ]
+
+    def map_files(self, dataset: str, run: Run) -> list[str]:
+        """The files of a network's maps: of all subjects, or one for each."""
+        place = {"dataset": dataset, **run._asdict()}
+        blocks = self.datasets[dataset].subject_blocks()
+        return [paths.ATOM_MAPS.format(**place, subject=block) for block in blocks]
+
     def network_draws(self) -> list[str]:
         """The resampled scores of all layers of the networks with training steps."""
         return [
@@ -297,6 +349,7 @@ class Plan:
         names = [*TABLES, *(["truth_recovery"] if self.simulated_datasets() else [])]
         names += GEOMETRY_TABLES if "geometry" in self.study.analyses else ()
         names += WINDOW_TABLES if "windows" in self.study.analyses else ()
+        names += NETWORK_TABLES if "networks" in self.study.analyses else ()
         return [self.table(name) for name in names]
 
     def checkpoint_files(self) -> list[str]:
@@ -329,6 +382,7 @@ class Plan:
             *self.window_files(),
             *self.window_files(paths.YOKING),
             *self.window_files(paths.DIFFERENCES),
+            *self.network_files(),
             *self.all_scores(),
             *self.all_scores(paths.DRAWS),
             *(self.table(name) for name in TABLES if name != "provenance"),
@@ -425,6 +479,8 @@ def check_plan(plan: Plan) -> None:
         if not any(fit in plan.fits_of(dataset) for dataset in plan.study.datasets):
             kind = plan.fits[fit].kind
             raise InputError(f"{where}: fit {fit} is for {kind}, and no dataset is; leave it out")
+    if "networks" in plan.study.analyses and not plan.networked_datasets():
+        raise InputError(f"{where}: analyses: networks needs a story; add a dataset of that kind")
     assert plan.runs  # resolving the checkpoints refuses unknown ones
     for name, text in plan.texts.items():
         if text.masked_model:

@@ -32,6 +32,8 @@ SECOND_OUTPUTS = {
     ".yoking.parquet": ".parquet",
     ".differences.safetensors": ".parquet",
     "/draws.parquet": "/scores.parquet",
+    "/labels.parquet": "/group.nc",
+    "/organization.parquet": "/group.nc",
 }
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "himalaya", "nilearn")
 

@@ -13,6 +13,9 @@ LEAST_SIZES = 3  # models that make a scaling law
 WINDOW_FIGURES = ("window-relation",)
 GEOMETRY_FIGURES = ("module-scores", "onsets", "relation", "variants")
 
+NETWORK_FIGURES = ("atoms", "sub-groups", "networks", "organization")
+ATOM_FIGURES = ("atom-maps", "atom-correlations")
+
 
 def figures(plan: Plan) -> list[str]:
     """Every figure that the study's data allow."""
@@ -25,6 +28,9 @@ def figures(plan: Plan) -> list[str]:
     for name, dataset in plan.datasets.items():
         shown = ["quality", *(["recovery"] if dataset.simulated else [])]
         shown += ["geometry", "modules"] if plan.measured_runs() else []
+        if runs := plan.shown_runs(name):
+            shown += [*NETWORK_FIGURES]
+            shown += [f"{figure}-{run.model}" for run in runs for figure in ATOM_FIGURES]
         files += [
             paths.DATASET_FIGURE.format(study=plan.name, dataset=name, figure=figure)
             for figure in shown
@@ -126,6 +132,10 @@ def text_view(plan: Plan, text: str) -> dict[str, Any]:
 
 def window_view(plan: Plan, text: str, model: str) -> dict[str, Any]:
     return {"text": text, "model": model, "checkpoints": plan.shown_windows(model)}
+
+
+def network_view(plan: Plan, dataset: str, model: str) -> dict[str, Any]:
+    return {**dataset_view(plan, dataset), "model": model}
 
 
 def table_page(plan: Plan) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from lmcortex import registry
 from lmcortex.plan import Plan
 
 Spec = dict[str, Any]
+MIN_RUNS = 3  # to leave one out and choose a penalty on the others
+GAP_SECONDS = 16.0  # between training and test, as in config/fits.yaml
 
 
 def dumps(spec: Spec) -> str:
@@ -132,6 +134,29 @@ def window_statistics(plan: Plan) -> Spec:
 def contrast_onsets(plan: Plan) -> Spec:
     lobes = {name: found.lobe_rois() for name, found in plan.datasets.items()}
     return {"lobes": lobes, "seed": 0}
+
+
+def extract_neurons(plan: Plan, dataset: str, model: str) -> Spec:
+    context = plan.datasets[dataset].features_spec()["context"]
+    return {"dataset": dataset, "dtype": plan.model(model).dtype, "context": context}
+
+
+def learn_atoms(plan: Plan, dataset: str) -> Spec:
+    learning = {"n_atoms", "penalty", "epochs", "seeds", "sweep", "matched_neurons"}
+    return {"dataset": dataset, **plan.study.networks.model_dump(mode="json", include=learning)}
+
+
+def map_atoms(plan: Plan, dataset: str) -> Spec:
+    """Leave out a run at a time where there are three, else contiguous blocks of one."""
+    several = plan.datasets[dataset].extent().runs >= MIN_RUNS
+    folds = {"scheme": "runs"} if several else {"scheme": "blocks", "n": 5, "gap": GAP_SECONDS}
+    return {"dataset": dataset, "folds": folds}
+
+
+def label_atoms(plan: Plan, dataset: str, model: str, checkpoint: str) -> Spec:
+    testing = {"level", "top_share", "dice", "n_null", "n_draws"}
+    run = {"dataset": dataset, "model": model, "checkpoint": checkpoint}
+    return {**run, **plan.study.networks.model_dump(mode="json", include=testing)}
 
 
 def collect_scores(plan: Plan) -> Spec:

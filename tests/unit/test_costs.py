@@ -265,7 +265,7 @@ def test_operations_of_a_forward_pass_are_those_that_torch_counts() -> None:
 def test_features_on_disk_are_as_large_as_was_reckoned(tmp_path) -> None:
     plan = plan_of(story())
     rows = plan.datasets["d"].extent().words
-    arrays = batches.empty_arrays(["word"], n_layers=6, n_rows=rows, width=96)
+    arrays = batches.empty_arrays(["word"], layers=range(7), n_rows=rows, width=96)
     storage.write_arrays(arrays, tmp_path / "features.safetensors", {})
     written = (tmp_path / "features.safetensors").stat().st_size / MIB
     assert costs.extract_features(plan, "d", "net").disk_mb == pytest.approx(written, rel=0.01)

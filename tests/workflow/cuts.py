@@ -16,6 +16,7 @@ SAMPLES = 80  # of a run
 SENTENCES = 60
 SEQUENCES = 4  # of swapped words
 DRAWS = 20  # permutations and resamples
+ATOMS = 4
 VOCABULARY = 512
 STEPS_PER_STEP = 100  # steps of a suite's training that become one
 MOST_FITS = 40  # of a study's trained checkpoints; one that asks for more is thinned
@@ -114,6 +115,7 @@ def cut_study(path: Path, models: dict[str, Model]) -> None:
         checkpoints = model.checkpoints(asked.checkpoints, str(path))
         if len(checkpoints) > most or isinstance(asked.checkpoints, list):
             entry["checkpoints"] = [renamed(each, model) for each in spread(checkpoints, most)]
+    content["networks"] = {"n_atoms": ATOMS, "seeds": 2, "n_null": DRAWS, "n_draws": DRAWS}
     write_yaml(content, path)
 
 

@@ -172,6 +172,14 @@ def shown_windows(pattern):
     return files
 
 
+def atom_maps(wildcards):
+    return PLAN.map_files(wildcards.dataset, Run(wildcards.model, wildcards.checkpoint))
+
+
+def last_group_maps(wildcards):
+    return PLAN.last_group_maps(wildcards.dataset, getattr(wildcards, "model", None))
+
+
 def cell_fits(wildcards):
     try:
         PLAN.check_asked(wildcards.dataset, wildcards.fit, wildcards.roi)

@@ -21,6 +21,13 @@ from lmcortex.costs.geometry import (
 )
 from lmcortex.costs.machines import MIB, on_gpu
 from lmcortex.costs.models import cached_mb, fetch_checkpoint, train_suite, weights_mb
+from lmcortex.costs.networks import (
+    collect_networks,
+    draw_atoms,
+    label_atoms,
+    learn_atoms,
+    map_atoms,
+)
 from lmcortex.costs.requests import HEADROOM_MB, Cost, memory_request, runtime_request
 from lmcortex.costs.responses import (
     average_responses,
@@ -49,14 +56,19 @@ __all__ = [
     "choose_swaps",
     "cluster_layers",
     "collect_geometry",
+    "collect_networks",
     "collect_scores",
     "collect_windows",
     "compute_baseline",
+    "draw_atoms",
     "estimate_ceiling",
     "estimator",
     "extract_features",
     "fetch_checkpoint",
     "fit_encoding",
+    "label_atoms",
+    "learn_atoms",
+    "map_atoms",
     "measure_geometry",
     "measure_windows",
     "memory_request",
@@ -84,6 +96,14 @@ FROM_SCORES = (
     *("plot_relation", "plot_variants"),
     *("plot_window_fits", "plot_yoking", "plot_window_relation"),
 )
+DRAWN = (
+    "plot_atoms",
+    "plot_sub_groups",
+    "plot_networks",
+    "plot_organization",
+    "plot_atom_maps",
+    "plot_atom_correlations",
+)
 FORMULAS: dict[str, Callable[..., Cost]] = {
     **{
         formula.__name__: formula
@@ -93,11 +113,14 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
             *(fit_encoding, score_roi, collect_scores),
             *(measure_geometry, collect_geometry, cluster_layers, score_modules, relate_geometry),
             *(choose_swaps, measure_windows, collect_windows, relate_windows, plot_windows),
+            *(learn_atoms, map_atoms, label_atoms, collect_networks),
         )
     },
     "collect_yoking": collect_windows,
     "plot_differences": plot_windows,
+    "extract_neurons": extract_features,  # as many states as layers, one fewer
     **dict.fromkeys(FROM_SCORES, read_scores),
+    **dict.fromkeys(DRAWN, draw_atoms),
     **dict.fromkeys(("collect_quality", "collect_provenance", "write_software_page"), open_outputs),
 }
 

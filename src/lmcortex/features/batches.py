@@ -1,7 +1,7 @@
 """What sentences and stories share: batches, the arrays to fill, the check of what is in them."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -27,11 +27,11 @@ def batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:
             yield group[start : start + step]
 
 
-def empty_arrays(poolings: Sequence[str], n_layers: int, n_rows: int, width: int) -> Arrays:
+def empty_arrays(poolings: Sequence[str], layers: Iterable[int], n_rows: int, width: int) -> Arrays:
     return {
         f"{pooling}/{layer:02d}": np.zeros((n_rows, width), np.float32)
         for pooling in poolings
-        for layer in range(n_layers + 1)
+        for layer in layers
     }
 
 

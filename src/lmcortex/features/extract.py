@@ -14,6 +14,7 @@ from lmcortex.features.stories import story_features, text_of
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
@@ -48,31 +49,77 @@ def extract(
     -------
     Features with float32 arrays ``{pooling}/{layer:02d}`` (rows x width).
     """
-    import torch
-
-    torch.set_num_threads(threads)
-    dtype = spec.get("dtype", "float32")
-    model = models.load_model(checkpoint, dtype, device)
-    tokenizer = models.load_tokenizer(checkpoint)
+    model, tokenizer = load(checkpoint, spec, device, threads)
     if spec["kind"] == "sentences":
         texts = dict(zip(items["item"], items["text"], strict=True))
         passages = list(texts.values())
         arrays = sentence_features(texts, model, tokenizer, poolings=spec["poolings"])
         rows = "items"
     else:
-        passages = [text_of(run) for _, run in words.groupby("run", sort=False)]
-        context = spec["context"]
-        arrays = story_features(
-            words,
-            model,
-            tokenizer,
-            context_tokens=context["tokens"],
-            new_tokens=context["new_tokens"],
-        )
+        passages = run_texts(words)
+        arrays = story_features(words, model, tokenizer, **windows_of(spec))
         rows = "words"
+    return describe(arrays, rows, model, checkpoint, passages, threads)
+
+
+def extract_neurons(
+    words: "pd.DataFrame",
+    checkpoint: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    device: str = "auto",
+    threads: int = 1,
+) -> Features:
+    """Extract what every artificial neuron puts out for the words of a story.
+
+    Parameters
+    ----------
+    words, checkpoint, device, threads : as for `extract`.
+    spec : ``dtype`` and ``context``, as for `extract`.
+
+    Returns
+    -------
+    Features with float32 arrays ``word/{layer:02d}`` (words x width), of layers 1 to L; see
+    `lmcortex.models.neuron_outputs`.
+    """
+    model, tokenizer = load(checkpoint, spec, device, threads)
+    arrays = story_features(
+        words, model, tokenizer, read=models.neuron_outputs, first_layer=1, **windows_of(spec)
+    )
+    return describe(arrays, "words", model, checkpoint, run_texts(words), threads)
+
+
+def load(
+    checkpoint: Mapping[str, Any], spec: Mapping[str, Any], device: str, threads: int
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+    import torch
+
+    torch.set_num_threads(threads)
+    model = models.load_model(checkpoint, spec.get("dtype", "float32"), device)
+    return model, models.load_tokenizer(checkpoint)
+
+
+def windows_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `story_features` that say how much is read at once."""
+    context = spec["context"]
+    return {"context_tokens": context["tokens"], "new_tokens": context["new_tokens"]}
+
+
+def run_texts(words: "pd.DataFrame") -> list[str]:
+    return [text_of(run) for _, run in words.groupby("run", sort=False)]
+
+
+def describe(
+    arrays: Arrays,
+    rows: str,
+    model: "PreTrainedModel",
+    checkpoint: Mapping[str, Any],
+    passages: list[str],
+    threads: int,
+) -> Features:
+    """Put arrays together with what is to be known of them."""
     facts = {
         "device": describe_device(model.device),
-        "dtype": dtype,
+        "dtype": str(model.dtype).removeprefix("torch."),
         "tf32": False,
         "threads": threads,
         "commit": checkpoint["commit"],

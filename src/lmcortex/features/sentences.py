@@ -55,8 +55,8 @@ def sentence_features(
     if unknown := set(poolings) - set(POOLINGS):
         raise InputError(f"poolings: {sorted(unknown)} not among {', '.join(POOLINGS)}")
     tokens, content = tokenise_sentences(texts, tokenizer, models.context_length(model, tokenizer))
-    n_layers = len(models.blocks(model))
-    arrays = empty_arrays(poolings, n_layers, len(texts), model.config.hidden_size)
+    layers = range(len(models.blocks(model)) + 1)
+    arrays = empty_arrays(poolings, layers, len(texts), model.config.hidden_size)
     lengths = np.array([len(sentence) for sentence in tokens])
     with progress(len(texts), "sentence") as bar:
         for rows in batches(lengths, batch_tokens):

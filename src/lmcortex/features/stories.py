@@ -1,6 +1,6 @@
 """Features of the words of a story, read whole through overlapping windows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,10 @@ from lmcortex.features.batches import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    Reader = Callable[[PreTrainedModel, torch.Tensor], list[torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ def story_features(
     context_tokens: int | None = None,
     new_tokens: int = 64,
     batch_tokens: int = BATCH_TOKENS,
+    read: "Reader" = models.residual_states,
+    first_layer: int = 0,
 ) -> Arrays:
     """Read each run's full text through overlapping windows and average states over words.
 
@@ -59,6 +64,8 @@ def story_features(
     context_tokens : tokens in a window, special ones included; None for all that the model takes.
     new_tokens : tokens that each window adds.
     batch_tokens : tokens in one forward pass, at most (one window at least).
+    read : what is taken from a pass: a function of the model and tokens (batch x tokens) that
+        returns one tensor (batch x tokens x width) for each layer from `first_layer` to the last.
 
     Returns
     -------
@@ -76,13 +83,13 @@ def story_features(
         for rows in words.groupby("run", sort=False).indices.values()
     ]
     context = choose_context(context_tokens, models.context_length(model, tokenizer))
-    n_layers = len(models.blocks(model))
-    arrays = empty_arrays(["word"], n_layers, len(words), model.config.hidden_size)
+    layers = range(first_layer, len(models.blocks(model)) + 1)
+    arrays = empty_arrays(["word"], layers, len(words), model.config.hidden_size)
     with progress(sum(len(passage.tokens) for passage in passages), "token") as bar:
         for passage in passages:
             spans = passage_windows(passage, context, new_tokens)
             for group in batches(spans[:, 1] - spans[:, 0], batch_tokens):
-                add_windows(arrays, passage, spans[group], model)
+                add_windows(arrays, passage, spans[group], model, read)
                 bar.update(int((spans[group, 1] - spans[group, 2]).sum()))
     check_finite(arrays, labels, model)
     return arrays
@@ -186,7 +193,11 @@ def windows(n_tokens: int, size: int, new_tokens: int) -> np.ndarray:
 
 
 def add_windows(
-    arrays: Arrays, passage: Passage, spans: np.ndarray, model: "PreTrainedModel"
+    arrays: Arrays,
+    passage: Passage,
+    spans: np.ndarray,
+    model: "PreTrainedModel",
+    read: "Reader",
 ) -> None:
     """Run windows of equal length and add their new tokens' share to the words they belong to."""
     import torch
@@ -195,14 +206,14 @@ def add_windows(
         passage.prefix + passage.tokens[start:stop] + passage.suffix for start, stop, _ in spans
     ]
     shares = [word_shares(passage.pairs, fresh, stop) for _, stop, fresh in spans]
-    states = models.residual_states(model, torch.tensor(batch, device=model.device))
-    for layer, state in enumerate(states):
+    states = read(model, torch.tensor(batch, device=model.device))
+    for array, state in zip(arrays.values(), states, strict=True):
         for row, (start, stop, fresh) in enumerate(spans):
             found, share = shares[row]
             offset = len(passage.prefix) - start
             taken = state[row, fresh + offset : stop + offset].float()
             summed = torch.from_numpy(share).to(model.device) @ taken
-            arrays[f"word/{layer:02d}"][passage.rows[found]] += summed.cpu().numpy()
+            array[passage.rows[found]] += summed.cpu().numpy()
 
 
 def word_shares(pairs: np.ndarray, fresh: int, stop: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Language models: where their weights come from, and the states inside them.
 
-`fetch` goes online and is light; `load` and `residual` use what it left on disk.
+`fetch` goes online and is light; `load`, `residual` and `neurons` use what it left on disk.
 """
 
 from lmcortex.models.load import (
@@ -10,6 +10,7 @@ from lmcortex.models.load import (
     load_tokenizer,
     pick_device,
 )
+from lmcortex.models.neurons import neuron_outputs
 from lmcortex.models.residual import blocks, residual_states
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "context_length",
     "load_model",
     "load_tokenizer",
+    "neuron_outputs",
     "pick_device",
     "residual_states",
 ]

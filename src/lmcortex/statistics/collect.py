@@ -22,6 +22,7 @@ TEXT = {
     *("model_a", "checkpoint_a", "model_b", "checkpoint_b"),
     *("measure", "variant", "unit", "last_layer", "control", "method"),
     *("text", "side"),
+    *("atom_set", "encoder", "sign", "network", "active", "deactive", "layers"),
     *("choice", "membership", "statistic", "null", "claim", "statement", "verdict", "detail"),
 }
 NUMBERS = ["n_params", "step", "tokens_seen", "perplexity", "benchmark"]

@@ -1,0 +1,425 @@
+"""Atoms, the layers and networks that they belong to, and how networks share them."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lmcortex.figures import select, style
+from lmcortex.figures.style import View
+from lmcortex.networks.atoms import CONTROL, MAIN
+from lmcortex.networks.maps import RIDGE
+from lmcortex.networks.organization import ALL
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+R2_TITLE = "How much do atoms explain?"
+GROUPS_TITLE = "Which layers do sub-groups of neurons come from?"
+NETWORKS_TITLE = "Which networks do atoms drive?"
+ORGANIZATION_TITLE = "Is the organization diverse, and is it consistent?"
+MAPS_TITLE = "Where in the brain do atoms act?"
+CORRELATIONS_TITLE = "Do atoms of a network act alike?"
+AVERAGE = "average"
+N_BINS = 40
+LEVEL = 0.05
+N_BRAINS = 3  # of either sign
+SIGNS = {"active": style.VERMILLION, "deactive": style.BLUE}
+DIVERGING = "RdBu_r"
+
+Maps = dict[str, "xr.Dataset"]  # of a model's last checkpoint, by its name
+
+
+def atoms(maps: Maps, organization: pd.DataFrame, view: View) -> Figure:
+    """Draw how much atoms explain of neurons and of responses.
+
+    Parameters
+    ----------
+    maps : what `lmcortex.networks.tables.group_file` made.
+    organization : table `organization`.
+    view : dataset to show.
+
+    Returns
+    -------
+    One row per model: a histogram over neurons; one over the responses of single subjects,
+    in-sample and cross-validated (ridge); and the mean response beside its control.
+    """
+    subtitle = "R2 of neurons by the dictionary, and of responses by ridge on its atoms"
+    figure = style.frame(view, R2_TITLE, subtitle, (11.5, 2.2 * len(maps) + 0.6))
+    axes = style.grid(figure, 3 * len(maps), 3)
+    for number, (model, found) in enumerate(maps.items()):
+        neurons, responses, means = axes[3 * number : 3 * number + 3]
+        _histogram(neurons, {"neurons": found["neuron_r2"].to_numpy()}, (0, 1))
+        neurons.set_title(f"{model}: neurons")
+        of_ridge = found.sel(encoder=RIDGE)
+        single = of_ridge["subject"].to_numpy() != AVERAGE
+        values = {
+            name: of_ridge[key].to_numpy()[single]
+            for key, name in (("r2_in", "in-sample"), ("r2_cv", "cross-validated"))
+        }
+        low, high = np.quantile(np.concatenate(list(values.values())), [0.005, 0.995])
+        _histogram(responses, values, (min(float(low), -0.02), float(high)))
+        responses.axvline(0, color=style.GREY, linewidth=0.8)
+        responses.set_title(f"{model}: single subjects")
+        _mean_response(means, organization, view.dataset, model)
+    axes[-3].set_xlabel("R2")
+    axes[-2].set_xlabel("R2")
+    handles = [
+        style.line("in-sample", style.CYCLE[0]),
+        style.line("cross-validated", style.CYCLE[1]),
+        style.line("phase-randomised atoms", style.GREY, "none", "o"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _histogram(axis: "Axes", series: dict[str, np.ndarray], limits: tuple[float, float]) -> None:
+    bins = np.linspace(*limits, N_BINS + 1).tolist()
+    for (name, values), colour in zip(series.items(), style.CYCLE, strict=False):
+        weights = np.full(len(values), 1 / len(values))
+        inside = np.clip(values, *limits)
+        axis.hist(inside, bins, weights=weights, color=colour, alpha=0.6, gid=name)
+        axis.axvline(float(np.median(values)), color=colour, linewidth=1.2)
+    axis.set_ylabel("share")
+
+
+def _mean_response(axis: "Axes", organization: pd.DataFrame, dataset: str, model: str) -> None:
+    """Draw the mean over targets of R2 of the mean response, or of single subjects without one."""
+    rows = organization[
+        (organization["dataset"] == dataset)
+        & (organization["model"] == model)
+        & (organization["encoder"] == RIDGE)
+    ]
+    for who in ("mean response", "subjects"):
+        names = [f"in-sample R2, {who}", f"cross-validated R2, {who}"]
+        here = rows[rows["measure"].isin(names)]
+        if len(here):
+            break
+    runs = here[here["atom_set"] == MAIN]["checkpoint"].drop_duplicates().tolist()
+    order = sorted(runs, key=_training)
+    for name, colour in zip(names, style.CYCLE, strict=False):
+        for atom_set, marker in ((MAIN, "o"), (CONTROL, "o")):
+            chosen = here[(here["measure"] == name) & (here["atom_set"] == atom_set)]
+            values = chosen.set_index("checkpoint")["value"].reindex(order)
+            shade = colour if atom_set == MAIN else style.GREY
+            line = "-" if atom_set == MAIN else "none"
+            axis.plot(range(len(order)), values, marker=marker, linestyle=line, color=shade,
+                      markersize=4, gid=atom_set)  # fmt: skip
+    axis.axhline(0, color=style.GREY, linewidth=0.8)
+    axis.set_xticks(range(len(order)), [_short(name) for name in order], rotation=45, ha="right")
+    axis.set_title(f"{model}: {who}")
+    axis.set_ylabel("mean R2")
+
+
+def _training(checkpoint: str) -> tuple[int, int]:
+    """Order checkpoints: untrained, steps, the end of training."""
+    if checkpoint.startswith("untrained"):
+        return (0, 0)
+    return (1, int(checkpoint[4:])) if checkpoint.startswith("step") else (2, 0)
+
+
+def _short(checkpoint: str) -> str:
+    if checkpoint.startswith("step"):
+        return style.short_count(float(checkpoint[4:]))
+    return checkpoint.removesuffix("-seed1")
+
+
+def sub_groups(maps: Maps, view: View) -> Figure:
+    """Draw which layers each atom's sub-group of neurons comes from.
+
+    Returns
+    -------
+    For each model, atoms ordered by depth against layers, the share of each atom's neurons in
+    colour: hard sub-groups left, soft ones right; and the layers of all hard sub-groups' neurons.
+    """
+    subtitle = "share of a sub-group's neurons in each layer; atoms ordered by mean depth"
+    figure = style.frame(view, GROUPS_TITLE, subtitle, (11.5, 2.3 * len(maps) + 0.3))
+    axes = style.grid(figure, 3 * len(maps), 3)
+    for number, (model, found) in enumerate(maps.items()):
+        for axis, kind in zip(axes[3 * number :], ("hard", "soft"), strict=False):
+            counts = found["counts"].sel(kind=kind).to_numpy().astype(float)
+            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+            order = np.argsort(shares @ np.arange(counts.shape[1]), kind="stable")
+            image = axis.imshow(
+                shares[order].T, aspect="auto", origin="lower", cmap="viridis",
+                extent=(0, len(order), 0.5, counts.shape[1] + 0.5), gid=kind,
+            )  # fmt: skip
+            axis.grid(False)
+            axis.set_title(f"{model}: {kind} sub-groups")
+            axis.set_ylabel("layer")
+            figure.colorbar(image, ax=axis, pad=0.01)
+        _layer_spread(axes[3 * number + 2], found)
+        axes[3 * number + 2].set_title(f"{model}: spread over layers")
+    axes[-3].set_xlabel("atom, by depth")
+    axes[-2].set_xlabel("atom, by depth")
+    axes[-1].set_xlabel("effective number of layers")
+    return figure
+
+
+def _layer_spread(axis: "Axes", found: "xr.Dataset") -> None:
+    """Draw how many layers sub-groups come from, exp(entropy), beside all there are."""
+    n_layers = found.sizes["layer"]
+    for kind, colour in zip(("hard", "soft"), style.CYCLE, strict=False):
+        counts = found["counts"].sel(kind=kind).to_numpy().astype(float)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        logs = np.log(np.where(shares > 0, shares, 1))
+        effective = np.exp(-(shares * logs).sum(axis=1))
+        bins = np.linspace(1, n_layers + 0.01, 20).tolist()
+        axis.hist(effective, bins, color=colour, alpha=0.6, label=kind, gid=kind)
+    axis.set_ylabel("atoms")
+    axis.legend()
+
+
+def networks(labels: pd.DataFrame, organization: pd.DataFrame, view: View) -> Figure:
+    """Draw how many atoms each network has, and how strongly it is driven.
+
+    Parameters
+    ----------
+    labels : table `network_labels`.
+    organization : table `organization`.
+    view : dataset to show.
+
+    Returns
+    -------
+    Three panels of models (last checkpoints and untrained) by networks: atoms that activate a
+    network, those that deactivate it, both by Dice and its null; and atoms whose strength in
+    the network has p < .05, of either sign.
+    """
+    rows = labels[(labels["dataset"] == view.dataset) & (labels["encoder"] == RIDGE)]
+    about = organization[organization["dataset"] == view.dataset]
+    runs = _last_runs(about)
+    names = sorted(rows["network"].unique())
+    kinds: list[tuple[str, pd.DataFrame]] = [
+        (sign, rows[rows["associated"] & (rows["sign"] == sign)]) for sign in SIGNS
+    ]
+    kinds.append(("either, by strength", rows[rows["p_strength"] < LEVEL]))
+    subtitle = "atoms per network: Dice above its null; strength at p < .05, chance gives 10%"
+    height = 0.32 * (len(runs) + 1) + 1.1
+    figure = style.frame(view, NETWORKS_TITLE, subtitle, (11.5, height))
+    axes = style.grid(figure, 3, 3, sharey=True)
+    for axis, (title, chosen) in zip(axes, kinds, strict=True):
+        counts = np.array([[_count(chosen, run, name) for name in names] for run in runs], float)
+        axis.imshow(counts, aspect="auto", cmap="Purples", vmin=0, vmax=max(counts.max(), 1),
+                    gid="counts")  # fmt: skip
+        axis.grid(False)
+        dark = 0.6 * max(counts.max(), 1)
+        if len(names) <= 20:
+            for (row, column), value in np.ndenumerate(counts):
+                axis.text(column, row, f"{value:.0f}", ha="center", va="center", size=8.5,
+                          color="white" if value > dark else style.BLACK)  # fmt: skip
+        axis.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
+        axis.set_title(title)
+    axes[0].set_yticks(range(len(runs)), [_run_name(run) for run in runs])
+    return figure
+
+
+def _last_runs(about: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return (model, checkpoint, set) of last checkpoints, their controls and untrained ones."""
+    runs = []
+    for model in select.by_size(about):
+        own = about[about["model"] == model]
+        last = own.loc[own["final"].astype(bool), "checkpoint"].drop_duplicates().tolist()
+        runs += [(model, each, atom_set) for each in last for atom_set in (MAIN, CONTROL)]
+        fresh = own.loc[own["checkpoint"].str.startswith("untrained"), "checkpoint"]
+        runs += [(model, each, MAIN) for each in fresh.drop_duplicates()]
+    return runs
+
+
+def _run_name(run: tuple[str, str, str]) -> str:
+    model, checkpoint, atom_set = run
+    if checkpoint.startswith("untrained"):
+        return f"{model}, untrained"
+    return model if atom_set == MAIN else f"{model}, phases random"
+
+
+def _count(rows: pd.DataFrame, run: tuple[str, str, str], network: str) -> int:
+    wanted = pd.Series(run, ["model", "checkpoint", "atom_set"])
+    of_run = (rows[list(wanted.index)] == wanted).all(axis=1)
+    return int(rows[of_run & (rows["network"] == network)]["atom"].nunique())
+
+
+def organization(table: pd.DataFrame, view: View) -> Figure:
+    """Draw diversity against consistency, and the organization of each model through training.
+
+    Returns
+    -------
+    Left, the plane of the effective number of networks and the temporal consistency of atoms of a
+    network (minus what random atoms have); then the number of networks and the atoms per network
+    (both signs) at every step.
+    """
+    rows = table[
+        (table["dataset"] == view.dataset)
+        & (table["encoder"] == RIDGE)
+        & (table["network"] == ALL)
+        & (table["sign"] == ALL)
+    ]
+    models = select.by_size(rows)
+    subtitle = "ridge maps, both signs; hollow: untrained; cross: phase-randomised atoms"
+    figure = style.frame(view, ORGANIZATION_TITLE, subtitle, (11.5, 3.6))
+    axes = style.grid(figure, 3, 3)
+    colours = style.colours(models)
+    for model in models:
+        _plane(axes[0], rows[rows["model"] == model], colours[model])
+    axes[0].set_xlabel("effective number of networks")
+    axes[0].set_ylabel("temporal consistency - random atoms")
+    axes[0].axhline(0, color=style.GREY, linewidth=0.8)
+    axes[0].set_title("diversity and consistency")
+    for axis, measure in zip(axes[1:], ("networks", "atoms per network"), strict=True):
+        for model in models:
+            _course(axis, rows[(rows["model"] == model) & (rows["measure"] == measure)],
+                    colours[model])  # fmt: skip
+        axis.set_xscale("symlog", linthresh=1)
+        axis.set_xlabel("training step, of models that have some")
+        axis.set_title(measure)
+        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
+    handles = [style.line(model, colours[model], "-", "o") for model in models]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    return figure
+
+
+def _plane(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
+    for _, run in rows.groupby(["checkpoint", "atom_set"]):
+        checkpoint, atom_set = run[["checkpoint", "atom_set"]].iloc[0]
+        values = run.set_index("measure")
+        if "temporal consistency" not in values.index:
+            continue
+        x = values["value"]["effective networks"]
+        y = (values["value"] - values["expected"])["temporal consistency"]
+        if atom_set == CONTROL:
+            axis.plot(x, y, "x", color=colour, markersize=5, gid="control", alpha=0.6)
+        elif atom_set == MAIN:
+            hollow = str(checkpoint).startswith("untrained")
+            last = bool(run["final"].iloc[0])
+            axis.plot(x, y, "o", color=colour, markersize=9 if last else 5, gid="run",
+                      markerfacecolor="none" if hollow else colour)  # fmt: skip
+
+
+def _course(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
+    trained = rows[rows["step"].notna()]
+    for atom_set, line, marker in ((MAIN, "-", "o"), (CONTROL, "none", "x")):
+        own = trained[trained["atom_set"] == atom_set].sort_values("step")
+        steps = own["step"].to_numpy(float)
+        axis.plot(steps, own["value"], linestyle=line, marker=marker, markersize=4, color=colour,
+                  gid=atom_set, alpha=1 if atom_set == MAIN else 0.5)  # fmt: skip
+
+
+def atom_maps(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> Figure:
+    """Draw the maps of the atoms of one model's last checkpoint.
+
+    Parameters
+    ----------
+    found : what `lmcortex.networks.tables.group_file` made.
+    labels : table `network_labels`.
+    view : dataset and model to show.
+
+    Returns
+    -------
+    With voxels, glass brains and the inflated left hemisphere of the atoms with the largest Dice of
+    either sign; with ROIs, t of all atoms in each.
+    """
+    rows = labels[
+        (labels["dataset"] == view.dataset)
+        & (labels["model"] == view.model)
+        & (labels["encoder"] == RIDGE)
+        & (labels["atom_set"] == MAIN)
+    ]
+    of_ridge = found.sel(encoder=RIDGE)
+    places = np.stack([found[axis].to_numpy().astype(float) for axis in "xyz"], axis=1)
+    if np.isfinite(places).all() and len(places) > 50:
+        from lmcortex.figures.brains import brains
+
+        return brains(of_ridge, places, best_atoms(rows), view, MAPS_TITLE)
+    return _roi_maps(of_ridge, rows, view)
+
+
+def best_atoms(rows: pd.DataFrame) -> list[tuple[int, str, str, float]]:
+    """Return (atom, sign, network, Dice) with the largest Dice of each sign, one row per atom."""
+    best = []
+    for sign in SIGNS:
+        own = rows[rows["sign"] == sign].sort_values("dice", ascending=False, kind="stable")
+        for row in own.drop_duplicates("atom").head(N_BRAINS).to_dict("records"):
+            best.append((int(row["atom"]), sign, str(row["network"]), float(row["dice"])))
+    return best
+
+
+def _roi_maps(found: "xr.Dataset", rows: pd.DataFrame, view: View) -> Figure:
+    t = found["map"].to_numpy()
+    sides = zip(found["roi"].to_numpy(), found["hemisphere"].to_numpy(), strict=True)
+    names = [f"{roi} {side}" for roi, side in sides]
+    order = np.lexsort([t[np.arange(len(t)), np.abs(t).argmax(axis=1)], np.abs(t).argmax(axis=1)])
+    limit = float(np.abs(t).max())
+    subtitle = "t over subjects (ridge); dots: strength in the network at p < .05, uncorrected"
+    figure = style.frame(
+        view, f"{MAPS_TITLE} {view.model}", subtitle, (11.5, 0.35 * len(names) + 1)
+    )
+    axis = style.grid(figure, 1, 1)[0]
+    image = axis.imshow(t[order].T, aspect="auto", cmap=DIVERGING, vmin=-limit, vmax=limit, gid="t")
+    strong = rows[rows["p_strength"] < LEVEL]
+    rank = {int(atom): place for place, atom in enumerate(order)}
+    roi = found["roi"].to_numpy().astype(str)
+    for atom, network in zip(strong["atom"], strong["network"], strict=True):
+        for target in np.flatnonzero(roi == network):
+            axis.plot(rank[int(atom)], target, ".", color=style.BLACK, markersize=4, gid="strong")
+    axis.grid(False)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel("atom, by the target with the largest |t|")
+    figure.colorbar(image, ax=axis, label="t", pad=0.01)
+    return figure
+
+
+def atom_correlations(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> Figure:
+    """Draw the correlations of atoms, those of a network together.
+
+    Returns
+    -------
+    Left, time courses; right, maps. Atoms are ordered by their network with the largest Dice and
+    its sign; the diagonal is 0.
+    """
+    rows = labels[
+        (labels["dataset"] == view.dataset)
+        & (labels["model"] == view.model)
+        & (labels["encoder"] == RIDGE)
+        & (labels["atom_set"] == MAIN)
+        & (labels["checkpoint"] == found.attrs["checkpoint"])
+    ]
+    best = rows.sort_values("dice", ascending=False, kind="stable").drop_duplicates("atom")
+    best = best.sort_values(["network", "sign", "atom"])
+    order = best["atom"].to_numpy(int)
+    subtitle = "r of time courses and of maps; atoms by the network and sign of their largest Dice"
+    figure = style.frame(view, f"{CORRELATIONS_TITLE} {view.model}", subtitle, (11.5, 5.2))
+    axes = style.grid(figure, 2, 2)
+    of_ridge = found.sel(encoder=RIDGE)
+    for axis, (name, values) in zip(
+        axes,
+        {"time courses": found["atoms"].to_numpy().T, "maps": of_ridge["map"].to_numpy()}.items(),
+        strict=True,
+    ):
+        r = np.corrcoef(values[order].astype(float))
+        np.fill_diagonal(r, 0)
+        image = axis.imshow(r, cmap=DIVERGING, vmin=-1, vmax=1, gid="r")
+        axis.grid(False)
+        axis.set_title(name)
+        _blocks(axis, best)
+        figure.colorbar(image, ax=axis, label="r", pad=0.01, shrink=0.8)
+    return figure
+
+
+def _blocks(axis: "Axes", best: pd.DataFrame) -> None:
+    """Name the blocks of atoms that share network and sign, and part them by lines."""
+    names = (best["network"] + np.where(best["sign"] == "active", " +", " -")).tolist()
+    starts = [0, *(i for i in range(1, len(names)) if names[i] != names[i - 1]), len(names)]
+    middles = [(a + b - 1) / 2 for a, b in pairwise(starts)]
+    for start in starts[1:-1]:
+        axis.axhline(start - 0.5, color=style.BLACK, linewidth=0.5)
+        axis.axvline(start - 0.5, color=style.BLACK, linewidth=0.5)
+    axis.set_yticks(middles, [names[start] for start in starts[:-1]], size=7.5)
+    axis.set_xticks([])
+
+
+def by_model(maps: Sequence["xr.Dataset"]) -> Maps:
+    """Return maps by the model that they are of."""
+    return {str(found.attrs["model"]): found for found in maps}

@@ -1,0 +1,1 @@
+"""Functional organization: sub-groups of artificial neurons and the brain networks they drive."""

@@ -1,0 +1,150 @@
+"""Figures and tables of the organization of neurons draw what they are given."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from lmcortex.errors import InputError
+from lmcortex.figures import brains, networks
+from lmcortex.figures.style import View
+from lmcortex.networks.maps import ENCODERS, RIDGE
+from lmcortex.plan import NETWORK_TABLES, load_plan
+from lmcortex.statistics.networks import collect_networks
+
+VIEW = View("story", title="A story", model="net")
+ROIS = ["A", "A", "B"]
+RUNS = [("net", "step0"), ("net", "step10")]
+
+
+def found() -> xr.Dataset:
+    """Return what `label_atoms` writes of four atoms on three targets."""
+    rng = np.random.default_rng(0)
+    t = rng.standard_normal((3, 4, 3))
+    return xr.Dataset(
+        {
+            "map": (("encoder", "atom", "target"), t),
+            "part": (("encoder", "atom", "target"), np.sign(t).astype(int)),
+            "atoms": (("sample", "atom"), rng.standard_normal((30, 4))),
+            "counts": (("kind", "atom", "layer"), rng.integers(1, 9, (2, 4, 5))),
+            "neuron_r2": ("neuron", rng.random(50)),
+            "r2_in": (("encoder", "response"), rng.random((3, 6))),
+            "r2_cv": (("encoder", "response"), rng.random((3, 6)) - 0.5),
+        },
+        {
+            "encoder": list(ENCODERS),
+            "kind": ["hard", "soft"],
+            "subject": ("response", ["1", "1", "1", "average", "average", "average"]),
+            "roi": ("target", ROIS),
+            "hemisphere": ("target", ["L", "R", "L"]),
+            **{axis: ("target", np.full(3, np.nan)) for axis in "xyz"},
+        },
+        {"dataset": "story", "model": "net", "checkpoint": "step10"},
+    )
+
+
+def labels() -> pd.DataFrame:
+    """Return labels of every run: atoms 0 and 1 activate A, and 2 deactivates B."""
+    rows = []
+    for (model, checkpoint), atom_set, sign, atom, network in product(
+        RUNS, ("main", "phase-randomised"), ("active", "deactive"), range(4), "AB"
+    ):
+        own = (sign, network) == ("active", "A") and atom < 2
+        own |= (sign, network, atom) == ("deactive", "B", 2)
+        own &= atom_set == "main"
+        rows.append(
+            {"dataset": "story", "model": model, "checkpoint": checkpoint, "atom_set": atom_set,
+             "encoder": RIDGE, "sign": sign, "atom": atom, "network": network, "dice": 0.9 * own,
+             "associated": own, "p_strength": 0.01 if own else 0.5}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def organization() -> pd.DataFrame:
+    measures = ["in-sample R2, mean response", "cross-validated R2, mean response", "networks"]
+    measures += ["effective networks", "atoms per network", "temporal consistency"]
+    rows = [
+        {"dataset": "story", "model": model, "checkpoint": checkpoint, "atom_set": atom_set,
+         "encoder": RIDGE, "sign": "all", "network": "all", "measure": measure, "value": 1.0 + n,
+         "expected": 0.5, "step": float(checkpoint[4:]), "final": checkpoint == "step10",
+         "n_params": 1e6}
+        for n, ((model, checkpoint), atom_set, measure) in enumerate(
+            product(RUNS, ("main", "phase-randomised"), measures)
+        )
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_networks_shows_how_many_atoms_each_has() -> None:
+    figure = networks.networks(labels(), organization(), VIEW)
+    panels = {axis.get_title("left"): axis for axis in figure.axes}
+    counts = {name: axis.images[0].get_array().tolist() for name, axis in panels.items()}
+    # The last checkpoint, and below it the same atoms with random phases.
+    assert counts["active"] == [[2, 0], [0, 0]]
+    assert counts["deactive"] == [[0, 1], [0, 0]]
+    assert counts["either, by strength"] == [[2, 1], [0, 0]]
+
+
+def test_correlations_have_no_diagonal_and_atoms_of_a_network_stand_together() -> None:
+    given = found()
+    figure = networks.atom_correlations(given, labels(), VIEW)
+    r = figure.axes[0].images[0].get_array()
+    assert np.array_equal(np.diag(r), np.zeros(4))
+    expected = np.corrcoef(given["atoms"].to_numpy()[:, [0, 1]].T)[0, 1]
+    assert np.isclose(r, expected).any()
+
+
+def test_maps_of_rois_show_every_atom_in_every_target() -> None:
+    given = found()
+    figure = networks.atom_maps(given, labels(), VIEW)
+    shown = figure.axes[0].images[0].get_array()
+    t = given["map"].sel(encoder=RIDGE).to_numpy()
+    assert sorted(map(tuple, shown.T.tolist())) == sorted(map(tuple, t.tolist()))
+
+
+def test_histograms_hold_every_neuron_and_every_response_of_single_subjects() -> None:
+    figure = networks.atoms({"net": found()}, organization(), VIEW)
+    for axis, names in zip(
+        figure.axes, (["neurons"], ["in-sample", "cross-validated"]), strict=False
+    ):
+        heights = [sum(p.get_height() for p in bars.patches) for bars in axis.containers]
+        assert np.allclose(heights, 1) and len(heights) == len(names)
+
+
+def test_sub_groups_show_shares_of_layers() -> None:
+    figure = networks.sub_groups({"net": found()}, VIEW)
+    shares = figure.axes[0].images[0].get_array()
+    assert shares.shape == (5, 4) and np.allclose(shares.sum(axis=0), 1)
+
+
+def test_organization_draws_each_checkpoint_and_its_control() -> None:
+    figure = networks.organization(organization(), VIEW)
+    names = [line.get_gid() for line in figure.axes[0].lines]
+    assert (names.count("run"), names.count("control")) == (2, 2)
+
+
+def test_voxels_stand_in_the_image_where_they_are() -> None:
+    places = np.array([[-6.0, 0, 3], [6, 3, 0], [0, 6, 9], [3, 9, 6]])
+    image = brains.as_image(np.array([1.0, 2, 3, 4]), places)
+    for value, place in zip((1, 2, 3, 4), places, strict=True):
+        index = np.linalg.inv(image.affine) @ [*place, 1]
+        assert image.get_fdata()[tuple(np.rint(index[:3]).astype(int))] == value
+
+
+def test_tables_of_all_runs_are_joined_by_run() -> None:
+    parts = [rows.sample(frac=1, random_state=0) for _, rows in labels().groupby("checkpoint")]
+    joined = collect_networks(parts, "network_labels", {})
+    assert len(joined) == len(labels()) and joined["checkpoint"].is_monotonic_increasing
+
+
+def test_a_study_of_networks_asks_for_their_tables_and_needs_a_story(tmp_path) -> None:
+    study = tmp_path / "s.yaml"
+    text = "title: T\nfits: [shuffled-5]\nmodels: [{name: suite-s}]\nanalyses: [networks]\n"
+    study.write_text(text + "datasets: [simulated-sentences]\n")
+    with pytest.raises(InputError, match="networks needs a story"):
+        load_plan({"study": str(study)})
+    study.write_text(text.replace("shuffled-5", "runs") + "datasets: [simulated-story]\n")
+    plan = load_plan({"study": str(study)})
+    assert {plan.table(name) for name in NETWORK_TABLES} <= set(plan.tables())
