@@ -1,7 +1,5 @@
 """All features of a dataset's stimulus from one checkpoint."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,6 @@ from lmcortex.features.stories import story_features, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
@@ -117,22 +114,7 @@ def describe(
     threads: int,
 ) -> Features:
     """Put arrays together with what is to be known of them."""
-    facts = {
-        "device": describe_device(model.device),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "tf32": False,
-        "threads": threads,
-        "commit": checkpoint["commit"],
-        "fingerprint": checkpoint["fingerprint"],
-        "tokenizer_hash": checkpoint["tokenizer_hash"],
-        "text_hash": hashlib.sha256(json.dumps(passages).encode()).hexdigest(),
-        "n_rows": len(next(iter(arrays.values()))),
-    }
+    n_rows = len(next(iter(arrays.values())))
+    facts = models.forward_facts(model, checkpoint, passages, n_rows, threads)
     n_layers = len(models.blocks(model))
     return Features(arrays, {"rows": rows, "n_layers": str(n_layers)}, facts)
-
-
-def describe_device(device: "torch.device") -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,7 +1,5 @@
 """Entropy and curvature of every sentence at every layer, in one forward pass."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +10,6 @@ import numpy as np
 
 from lmcortex import models
 from lmcortex.features.batches import BATCH_TOKENS, batches, check_finite, progress
-from lmcortex.features.extract import describe_device
 from lmcortex.features.sentences import tokenise_sentences
 from lmcortex.geometry.curvature import curvatures
 from lmcortex.geometry.entropy import entropies, per_log_tokens
@@ -63,17 +60,7 @@ def measure_geometry(
     else:
         texts = story_passages(words)
     table = sentence_geometry(texts, model, models.load_tokenizer(checkpoint))
-    facts = {
-        "device": describe_device(model.device),
-        "dtype": dtype,
-        "tf32": False,
-        "threads": threads,
-        "commit": checkpoint["commit"],
-        "fingerprint": checkpoint["fingerprint"],
-        "tokenizer_hash": checkpoint["tokenizer_hash"],
-        "text_hash": hashlib.sha256(json.dumps(list(texts.values())).encode()).hexdigest(),
-        "n_rows": len(texts),
-    }
+    facts = models.forward_facts(model, checkpoint, list(texts.values()), len(texts), threads)
     return Geometry(table, facts)
 
 

@@ -3,6 +3,7 @@
 `fetch` goes online and is light; `load`, `residual` and `neurons` use what it left on disk.
 """
 
+from lmcortex.models.facts import forward_facts
 from lmcortex.models.load import (
     checkpoint_folder,
     context_length,
@@ -17,6 +18,7 @@ __all__ = [
     "blocks",
     "checkpoint_folder",
     "context_length",
+    "forward_facts",
     "load_model",
     "load_tokenizer",
     "neuron_outputs",

@@ -1,7 +1,5 @@
 """Integration windows and structure yoking of every unit of a checkpoint."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,6 @@ import pandas as pd
 
 from lmcortex import models
 from lmcortex.errors import InputError
-from lmcortex.features.extract import describe_device
 from lmcortex.windows import fits
 from lmcortex.windows.differences import HALVES, Sequences, accumulate
 from lmcortex.windows.tokens import special_tokens, word_tokens
@@ -71,17 +68,7 @@ def measure_windows(
     tokenizer = models.load_tokenizer(checkpoint)
     found = measure_model(swaps, model, tokenizer, spec)
     text = swaps[["word", "swap"]].to_numpy().tolist()
-    facts = {
-        "device": describe_device(model.device),
-        "dtype": spec["dtype"],
-        "tf32": False,
-        "threads": threads,
-        "commit": checkpoint["commit"],
-        "fingerprint": checkpoint["fingerprint"],
-        "tokenizer_hash": checkpoint["tokenizer_hash"],
-        "text_hash": hashlib.sha256(json.dumps(text).encode()).hexdigest(),
-        "n_rows": len(swaps),
-    }
+    facts = models.forward_facts(model, checkpoint, text, len(swaps), threads)
     return Windows(*found, facts)
 
 
