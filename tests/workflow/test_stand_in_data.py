@@ -33,7 +33,8 @@ DATASETS = {
 def test_stand_in_data_are_read(tmp_path, monkeypatch, layout: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("config/datasets").mkdir(parents=True)
-    Path("config/suites.yaml").write_text("{}")
+    for others in ("suites", "windows"):
+        Path(f"config/{others}.yaml").write_text("{}")
     Path("config/datasets/mine.yaml").write_text(f"title: Mine\n{DATASETS[layout]}\n")
     write_data(Path("config"))
     dataset = load_dataset("mine", Path("config"))
