@@ -107,6 +107,7 @@ def _held_out(axis: "Axes", rows: pd.DataFrame) -> None:
     for form, colour in FORM_COLOURS.items():
         error = np.maximum(rows[f"mse_{form}"].to_numpy(float), 1e-8)
         axis.plot(rows["layer"], error, "o-", color=colour, markersize=3, gid=f"mse-{form}")
+    axis.locator_params(axis="x", integer=True)
     axis.set_yscale("log")
     axis.set_ylabel("held-out squared error")
 
@@ -126,6 +127,7 @@ def by_step(axis: "Axes", rows: pd.DataFrame, column: str) -> None:
             line["layer"], line[column], "--" if twin else "-", color=colour, linewidth=1.5,
             marker="o", markersize=2.5, gid=str(checkpoint),
         )  # fmt: skip
+    axis.locator_params(axis="x", integer=True)
 
 
 def step_colours(n: int) -> list[Any]:
