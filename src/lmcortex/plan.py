@@ -252,7 +252,27 @@ class Plan:
     def networked_runs(self, dataset: str) -> list[Run]:
         """The networks whose neurons are organized by what they drive in a dataset: a story."""
         asked = "networks" in self.study.analyses and self.datasets[dataset].kind == "story"
-        return self.runs if asked else []
+        return [*self.runs, *self.runs_with_planted_neurons(dataset)] if asked else []
+
+    def runs_with_planted_neurons(self, dataset: str) -> list[Run]:
+        """The planted model of a dataset whose sub-groups of neurons are known, if there is one."""
+        simulated = self.datasets[dataset].simulated
+        name = self.simulated(dataset).model_with_neurons() if simulated else None
+        return [Run(name, self.model(name).final)] if name else []
+
+    def planted_networks(self) -> dict[str, Run]:
+        """The models with known sub-groups of neurons, by dataset, where networks are asked for."""
+        return {
+            dataset: run
+            for dataset in self.networked_datasets()
+            for run in self.runs_with_planted_neurons(dataset)
+        }
+
+    def network_truth(self) -> dict[str, Any]:
+        """The files that tell what was recovered of sub-groups: their labels, and their atoms."""
+        planted = self.planted_networks().items()
+        atoms = [paths.ATOMS.format(dataset=dataset, **run._asdict()) for dataset, run in planted]
+        return {"labels": self.table("network_labels"), "atoms": atoms} if atoms else {}
 
     def networked_datasets(self) -> list[str]:
         return [name for name in self.study.datasets if self.networked_runs(name)]

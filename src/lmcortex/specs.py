@@ -141,6 +141,11 @@ def extract_neurons(plan: Plan, dataset: str, model: str) -> Spec:
     return {"dataset": dataset, "dtype": plan.model(model).dtype, "context": context}
 
 
+def plant_neurons(plan: Plan, dataset: str, model: str, checkpoint: str) -> Spec:
+    law = plan.simulated(dataset).planted.neuron_law()
+    return {"dataset": dataset, "model": model, "checkpoint": checkpoint, "planted": law}
+
+
 def learn_atoms(plan: Plan, dataset: str) -> Spec:
     learning = {"n_atoms", "penalty", "epochs", "seeds", "sweep", "matched_neurons"}
     return {"dataset": dataset, **plan.study.networks.model_dump(mode="json", include=learning)}
@@ -191,4 +196,5 @@ def recover_truth(plan: Plan) -> Spec:
         for name in plan.simulated_datasets()
     }
     poolings = {name: fit.pooling for name, fit in plan.fits.items()}
-    return {"datasets": settings, "poolings": poolings}
+    networks = {name: run._asdict() for name, run in plan.planted_networks().items()}
+    return {"datasets": settings, "poolings": poolings, "networks": networks}

@@ -242,6 +242,13 @@ def test_recovery_names_what_lies_outside_its_interval():
     assert drawn(axis, "planted")[3][0, 0] == pytest.approx(256 * 0.76)
 
 
+def test_recovery_says_where_there_is_no_interval():
+    table = tables.truth_recovery()
+    assert "without one" not in texts(recovery.recovery(table, STORY))
+    table.loc[0, ["ci_low", "ci_high"]] = float("nan")
+    assert "those without one, near the planted value" in texts(recovery.recovery(table, STORY))
+
+
 def test_an_roi_with_both_sides_has_one_panel_and_one_with_a_single_side_its_own():
     places = [("IFG", "L"), ("ATL", "L"), ("ATL", "R"), ("ATL", "both"), ("all", "both")]
     table = pd.DataFrame(places, columns=["roi", "hemisphere"])

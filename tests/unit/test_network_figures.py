@@ -133,6 +133,12 @@ def test_voxels_stand_in_the_image_where_they_are() -> None:
         assert image.get_fdata()[tuple(np.rint(index[:3]).astype(int))] == value
 
 
+def test_a_vertex_has_the_value_of_its_voxel_and_none_outside_the_image() -> None:
+    image = brains.as_image(np.array([1.0, 2]), np.array([[-6.0, 0, 3], [-2, 4, 7]]))
+    vertices = np.array([[-5.0, 1, 4], [-2, 4, 6], [-60, 0, 0], [0, 0, 90]])
+    assert brains.on_left(image, vertices).tolist() == [1, 2, 0, 0]
+
+
 def test_tables_of_all_runs_are_joined_by_run() -> None:
     parts = [rows.sample(frac=1, random_state=0) for _, rows in labels().groupby("checkpoint")]
     joined = collect_networks(parts, "network_labels", {})

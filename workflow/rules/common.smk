@@ -147,6 +147,10 @@ def planted_truth(wildcards):
     return {"truth": paths.TRUTH.format(dataset=wildcards.dataset)} if planted else {}
 
 
+def network_truth(wildcards):
+    return PLAN.network_truth()
+
+
 def gpu_outputs(wildcards):
     return PLAN.gpu_outputs(Run(wildcards.model, wildcards.checkpoint))
 

@@ -3,6 +3,9 @@ localrules:
     collect_networks,
 
 
+ruleorder: plant_neurons > extract_neurons
+
+
 rule extract_neurons:
     input:
         word_table=paths.WORDS,
@@ -26,6 +29,32 @@ rule extract_neurons:
         "python workflow/scripts/extract_neurons.py --words {input.word_table} --checkpoint {input.checkpoint}"
         " --spec {params.spec:q} --threads {threads} --device {resources.device} --output {output}"
         " 2> >(tee {log} >&2)"
+
+
+rule plant_neurons:
+    input:
+        item_table=paths.ITEMS,
+        word_table=paths.WORDS,
+        truth=paths.TRUTH,
+    output:
+        paths.NEURONS,
+    log:
+        paths.log(paths.NEURONS),
+    benchmark:
+        paths.benchmark(paths.NEURONS)
+    wildcard_constraints:
+        dataset=SIMULATED,
+        model=registry.PLANTED.pattern,
+    threads: 1
+    resources:
+        mem_mb=memory_of(costs.plant_neurons),
+        runtime=runtime_of(costs.plant_neurons),
+    params:
+        spec=spec_of(specs.plant_neurons),
+        code=code_of("plant_neurons"),
+    shell:
+        "python workflow/scripts/plant_neurons.py --items {input.item_table} --words {input.word_table}"
+        " --truth {input.truth} --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule learn_atoms:

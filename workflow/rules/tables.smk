@@ -142,6 +142,7 @@ rule collect_quality:
 
 rule recover_truth:
     input:
+        unpack(network_truth),
         scores=table("scores"),
         scaling=table("scaling"),
         lateralization=table("lateralization"),
@@ -159,9 +160,10 @@ rule recover_truth:
     params:
         spec=spec_of(specs.recover_truth),
         code=code_of("recover_truth"),
+        files=options,
     shell:
-        "python workflow/scripts/recover_truth.py --scores {input.scores} --scaling {input.scaling}"
-        " --lateralization {input.lateralization} --training {input.training} --spec {params.spec:q} --output {output} 2> {log}"
+        "python workflow/scripts/recover_truth.py {params.files} --spec {params.spec:q}"
+        " --output {output} 2> {log}"
 
 
 rule collect_provenance:

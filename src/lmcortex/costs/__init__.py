@@ -27,6 +27,7 @@ from lmcortex.costs.networks import (
     label_atoms,
     learn_atoms,
     map_atoms,
+    plant_neurons,
 )
 from lmcortex.costs.requests import HEADROOM_MB, Cost, memory_request, runtime_request
 from lmcortex.costs.responses import (
@@ -74,6 +75,7 @@ __all__ = [
     "memory_request",
     "on_gpu",
     "open_outputs",
+    "plant_neurons",
     "plot_windows",
     "prepare_responses",
     "read_scores",
@@ -113,7 +115,7 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
             *(fit_encoding, score_roi, collect_scores),
             *(measure_geometry, collect_geometry, cluster_layers, score_modules, relate_geometry),
             *(choose_swaps, measure_windows, collect_windows, relate_windows, plot_windows),
-            *(learn_atoms, map_atoms, label_atoms, collect_networks),
+            *(plant_neurons, learn_atoms, map_atoms, label_atoms, collect_networks),
         )
     },
     "collect_yoking": collect_windows,

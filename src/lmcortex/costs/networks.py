@@ -30,13 +30,30 @@ def atoms_of(plan: Plan) -> list[int]:
     return [asked.n_atoms, asked.n_atoms, *asked.sweep, *matched]
 
 
+def neurons_of_layer(plan: Plan, dataset: str, model: str) -> int:
+    entry = plan.model(model)
+    planted = entry.role == "planted"
+    return plan.simulated(dataset).neurons_of_layer() if planted else entry.width
+
+
+def plant_neurons(plan: Plan, dataset: str, model: str) -> Cost:
+    """A layer in float64, with its noise and what it follows, and all layers in float32."""
+    extent = plan.datasets[dataset].extent()
+    layer = extent.words * neurons_of_layer(plan, dataset, model) / MIB
+    operators = DOUBLE * extent.words * extent.samples / extent.runs / MIB
+    neurons = FLOAT * plan.model(model).n_layers * layer
+    seconds = TABLES_S + 1e-4 * extent.words
+    return Cost(TABLES_MB + 4 * DOUBLE * layer + operators + 2 * neurons, seconds, neurons)
+
+
 def learn_atoms(plan: Plan, dataset: str, model: str) -> Cost:
     """All neurons on all samples in float32, twice while they are read, and codes of each seed."""
     asked, entry = plan.study.networks, plan.model(model)
     extent = plan.datasets[dataset].extent()
-    n_neurons = entry.n_layers * entry.width
+    width = neurons_of_layer(plan, dataset, model)
+    n_neurons = entry.n_layers * width
     signals = FLOAT * n_neurons * extent.samples / MIB
-    words = (FLOAT + DOUBLE) * extent.words * entry.width / MIB
+    words = (FLOAT + DOUBLE) * extent.words * width / MIB
     operator = 2 * DOUBLE * extent.words * extent.samples / extent.runs / MIB
     sets = [n for n in atoms_of(plan) if n]
     weights = FLOAT * sum(sets) * n_neurons / MIB

@@ -66,6 +66,13 @@ class Learning(Section):
     width: float = Field(gt=0, description="of the sigmoid, in log10(steps)")
 
 
+class Neurons(Section):
+    """Sub-groups of neurons of the largest planted model; each region is driven by one."""
+
+    size: int = Field(ge=1, description="neurons of a sub-group in each layer")
+    idle: int = Field(default=0, ge=0, description="sub-groups that drive nothing")
+
+
 class Planted(Section):
     """Pseudo-models planted-{n_params} that carry a stated share of the latents."""
 
@@ -73,12 +80,17 @@ class Planted(Section):
     share: Share
     layers: list[float] = Field(min_length=1, description="relative share of layers 0, 1, ...")
     learning: Learning | None = None
+    neurons: Neurons | None = None
 
     def law(self) -> dict[str, Any]:
         """What the features of one model depend on: not which other sizes and steps there are."""
         return self.model_dump(
             mode="json", include={"share": True, "layers": True, "learning": {"onset50", "width"}}
         )
+
+    def neuron_law(self) -> dict[str, Any]:
+        """What the neurons of the largest model depend on."""
+        return self.law() | self.model_dump(mode="json", include={"neurons"})
 
 
 class Simulated(DatasetBase):
@@ -120,6 +132,24 @@ class Simulated(DatasetBase):
                 expected = ", ".join(sorted(self.regions))
                 raise ValueError(f"{key} names {', '.join(sorted(by_region))}; expected {expected}")
         return self
+
+    @model_validator(mode="after")
+    def _sub_groups_drive_a_region_each(self) -> "Simulated":
+        if self.planted.neurons and (self.kind, self.stimuli.latents) != ("story", 1):
+            raise ValueError(
+                f"planted.neurons: found kind {self.kind} and stimuli.latents "
+                f"{self.stimuli.latents}; expected a story and 1, or leave planted.neurons out"
+            )
+        return self
+
+    def model_with_neurons(self) -> str | None:
+        """The largest planted model, if its neurons are planted."""
+        return f"planted-{max(self.planted.sizes)}" if self.planted.neurons else None
+
+    def neurons_of_layer(self) -> int:
+        """The neurons in each layer of that model."""
+        neurons = self.planted.neurons
+        return neurons.size * (len(self.regions) + neurons.idle) if neurons else 0
 
     def planted_models(self) -> list[Model]:
         """The pseudo-models; only the one of `learning` has training steps."""

@@ -46,7 +46,7 @@ def brains(
         drawn: Any = plotting.plot_glass_brain(image, display_mode="lyrz", plot_abs=False, **shades)
         show(glass, drawn)
         glass.set_title(f"atom {atom}, {sign}: {network}, Dice {dice:.2f}")
-        projected = on_left(image, surface["pial"].parts["left"])
+        projected = on_left(image, surface["pial"].parts["left"].coordinates)
         on_surface: Any = plotting.plot_surf_stat_map(
             surface["inflated"].parts["left"],
             projected,
@@ -59,12 +59,14 @@ def brains(
     return figure
 
 
-def on_left(image: "Nifti1Image", mesh: Any) -> np.ndarray:
-    from nilearn.surface import vol_to_surf
-
-    return np.nan_to_num(
-        np.asarray(vol_to_surf(image, mesh, interpolation="nearest_most_frequent"))
-    )
+def on_left(image: "Nifti1Image", vertices: np.ndarray) -> np.ndarray:
+    """Return the value of the voxel that each vertex (mm) lies in; 0 outside the image."""
+    affine = np.asarray(image.affine)
+    index = np.rint((vertices - affine[:3, 3]) / affine.diagonal()[:3]).astype(int)
+    inside = ((index >= 0) & (index < image.shape)).all(axis=1)
+    values = np.zeros(len(vertices))
+    values[inside] = image.get_fdata()[tuple(index[inside].T)]
+    return values
 
 
 def show(axis: "Axes", drawn: Any) -> None:

@@ -66,6 +66,8 @@ def summary(rows: pd.DataFrame) -> str:
     """Count the effects whose interval holds the planted value, and name the others."""
     inside = rows["inside"].astype(bool)
     text = f"{inside.sum()} of {len(rows)} planted effects lie inside the 95% CI of the estimate"
+    if rows["ci_low"].isna().any():
+        text += "; those without one, near the planted value"
     missed = [_name(row) for row in rows[~inside].to_dict("records")]
     if not missed:
         return text

@@ -74,6 +74,12 @@ class Study:
         return [((roi, side), region) for roi, region in self.rois for side in SIDES]
 
     @property
+    def follows_states(self) -> bool:
+        """Whether responses follow states of the language model that this fit reads, too."""
+        signal = self.settings["signal"]
+        return signal["states"]["pooling"] == self.pooling and signal["variance"]["states"] > 0
+
+    @property
     def largest(self) -> int:
         return max(self.settings["planted"]["sizes"])
 
@@ -163,7 +169,7 @@ def layers(study: Study) -> Iterator[Row]:
     note = "interval: layers chosen by the folds"
     states = study.settings["signal"]["states"]
     planted = {f"planted-{study.largest}": int(np.argmax(study.settings["planted"]["layers"]))}
-    if states["pooling"] == study.pooling:
+    if study.follows_states:
         planted[states["model"]] = states["layer"]
     rows = study.scores[study.scores["final"] & (study.scores["layer"] >= 0)]
     for model, layer in planted.items():
@@ -224,7 +230,7 @@ def hemisphere_signs(study: Study) -> Iterator[Row]:
     sign of the difference is known beforehand: that of its interval, 0 where this holds 0.
     """
     states, gain = study.settings["signal"]["states"], study.settings["signal"]["gain"]
-    if states["pooling"] != study.pooling:
+    if not study.follows_states:
         return
     found = _estimates(_final(study, states["model"]), "difference")
     for roi, region in study.rois:

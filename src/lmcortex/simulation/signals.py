@@ -67,23 +67,32 @@ def simulate_responses(
 
 
 def target_table(regions: Mapping[str, Mapping[str, Any]], n: int) -> pd.DataFrame:
-    """Lay out `n` targets around the centre of each ROI, and their mirror images on the right.
+    """Lay out `n` targets in a ball around each ROI's centre, and their mirror images on the right.
 
     Parameters
     ----------
     regions : region -> ROI -> left centre (MNI mm, on the 2 mm grid).
-    n : targets per ROI and hemisphere, along the y axis.
+    n : targets per ROI and hemisphere.
     """
+    offsets = SPACING * ball(n)
     rows = []
     for region, rois in sorted(regions.items()):
         for roi, (x, y, z) in sorted(rois.items()):
             for hemisphere, side in (("L", 1), ("R", -1)):
-                for number in range(n):
-                    place = {"x": side * x, "y": y + SPACING * (number - n // 2), "z": z}
-                    target = f"{roi}-{hemisphere}-{number + 1}"
+                for number, (right, front, up) in enumerate(offsets, start=1):
+                    place = {"x": side * (x + right), "y": y + front, "z": z + up}
+                    target = f"{roi}-{hemisphere}-{number}"
                     known = {"target": target, "roi": roi, "hemisphere": hemisphere}
                     rows.append({**known, "region": region, **place})
     return pd.DataFrame(rows).reindex(columns=[*TARGET_COLUMNS, "region"])
+
+
+def ball(n: int) -> np.ndarray:
+    """Return the `n` points of the grid of integers nearest to 0, the y axis first: (n, 3)."""
+    reach = np.arange(-np.ceil(n ** (1 / 3)), np.ceil(n ** (1 / 3)) + 1).astype(int)
+    x, y, z = (axis.ravel() for axis in np.meshgrid(reach, reach, reach))
+    order = np.lexsort((z, x, y, np.abs(z), np.abs(x), x**2 + y**2 + z**2))
+    return np.stack([x, y, z], axis=1)[order[:n]]
 
 
 def shared_signal(
@@ -211,8 +220,9 @@ def scale(values: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
 
 
 def unit_vector(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Draw a vector of unit length whose numbers sum to more than 0."""
     vector = rng.standard_normal(n)
-    return vector / np.linalg.norm(vector)
+    return vector * np.sign(vector.sum()) / np.linalg.norm(vector)
 
 
 def subject_noise(
