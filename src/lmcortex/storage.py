@@ -100,9 +100,11 @@ def write_arrays(
     arrays: Mapping[str, "np.ndarray"], path: str | Path, provenance: Provenance, **metadata: str
 ) -> None:
     """Write named arrays as safetensors; `metadata` stands beside the provenance."""
+    import numpy as np
     from safetensors.numpy import save_file
 
-    ordered = {name: arrays[name] for name in sorted(arrays)}
+    # The library writes memory as it lies, whatever the order of the axes in it.
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     header = {**metadata, PROVENANCE_KEY: dumps(provenance).decode()}
     with replacing(path) as temporary:
         temporary.touch()

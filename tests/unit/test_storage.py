@@ -34,6 +34,13 @@ def write_all(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def test_arrays_come_back_whatever_the_order_of_their_memory(tmp_path: Path) -> None:
+    array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    storage.write_arrays({"a": array}, tmp_path / "a.safetensors", {})
+    with storage.open_arrays(tmp_path / "a.safetensors") as arrays:
+        np.testing.assert_array_equal(arrays.get_tensor("a"), array)
+
+
 def test_a_file_is_open_to_whom_any_new_file_is(tmp_path: Path) -> None:
     (tmp_path / "any").touch()
     modes = {path.name: path.stat().st_mode for path in write_all(tmp_path)}

@@ -62,7 +62,7 @@ def planted_neurons(
         groups = np.arange(noise.shape[1]) % followed.shape[1]
         carried = np.array([of_layer[layer] for of_layer in shares])[groups]
         said = carried * followed[:, groups] + np.sqrt(1 - carried**2) * noise
-        layers.append(said.astype(np.float32, order="C"))  # as a file holds it
+        layers.append(said.astype(np.float32))
     return layers
 
 
