@@ -104,7 +104,7 @@ def write_arrays(
     from safetensors.numpy import save_file
 
     # The library writes memory as it lies, whatever the order of the axes in it.
-    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     header = {**metadata, PROVENANCE_KEY: dumps(provenance).decode()}
     with replacing(path) as temporary:
         temporary.touch()
