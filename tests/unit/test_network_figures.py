@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from lmcortex.errors import InputError
-from lmcortex.figures import brains, networks
+from lmcortex.figures import networks
 from lmcortex.figures.style import View
 from lmcortex.networks.maps import ENCODERS, RIDGE
 from lmcortex.plan import NETWORK_TABLES, load_plan
@@ -123,20 +123,6 @@ def test_organization_draws_each_checkpoint_and_its_control() -> None:
     figure = networks.organization(organization(), VIEW)
     names = [line.get_gid() for line in figure.axes[0].lines]
     assert (names.count("run"), names.count("control")) == (2, 2)
-
-
-def test_voxels_stand_in_the_image_where_they_are() -> None:
-    places = np.array([[-6.0, 0, 3], [6, 3, 0], [0, 6, 9], [3, 9, 6]])
-    image = brains.as_image(np.array([1.0, 2, 3, 4]), places)
-    for value, place in zip((1, 2, 3, 4), places, strict=True):
-        index = np.linalg.inv(image.affine) @ [*place, 1]
-        assert image.get_fdata()[tuple(np.rint(index[:3]).astype(int))] == value
-
-
-def test_a_vertex_has_the_value_of_its_voxel_and_none_outside_the_image() -> None:
-    image = brains.as_image(np.array([1.0, 2]), np.array([[-6.0, 0, 3], [-2, 4, 7]]))
-    vertices = np.array([[-5.0, 1, 4], [-2, 4, 6], [-60, 0, 0], [0, 0, 90]])
-    assert brains.on_left(image, vertices).tolist() == [1, 2, 0, 0]
 
 
 def test_tables_of_all_runs_are_joined_by_run() -> None:

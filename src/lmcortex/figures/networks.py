@@ -318,8 +318,8 @@ def atom_maps(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> Figure:
 
     Returns
     -------
-    With voxels, glass brains and the inflated left hemisphere of the atoms with the largest Dice of
-    either sign; with ROIs, t of all atoms in each.
+    With voxels, glass brains and the inflated cortex of the atoms with the largest Dice of either
+    sign; with ROIs, t of all atoms in each.
     """
     rows = labels[
         (labels["dataset"] == view.dataset)
