@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lmcortex.drift import detrend, drift_basis
+from lmcortex.drift import remove_drift
 from lmcortex.errors import InputError
 from lmcortex.stimuli import Quality, fact, samples_per_run
 from lmcortex.tabular import numbers, read_series, read_table, repeated, require_columns
@@ -95,8 +95,8 @@ def prepare(
     ----------
     items : the dataset's items.
     spec : ``dataset``, ``kind``, ``targets`` unless `files` has them or the responses are NIfTI
-        images (then ``rois``, see `volumes.find_voxels`), and what `prepare_sentences` or
-        `prepare_story` needs.
+        images (then ``rois``, see `volumes.find_voxels`, and ``grid`` if they are to be resampled,
+        see `volumes.stated_grid`), and what `prepare_sentences` or `prepare_story` needs.
 
     Returns
     -------
@@ -210,9 +210,9 @@ def prepare_story(
                 "exclude the subject"
             )
         refuse_constant(values, targets, where)
-        drift = drift_basis(expected, spec["tr"], spec.get("detrend") or {}, where)
-        removed += drift.shape[1]
-        kept = detrend(values, drift)[first : expected - last]
+        left, n_regressors = remove_drift(values, spec["tr"], spec.get("detrend") or {}, where)
+        removed += n_regressors
+        kept = left[first : expected - last]
         prepared.append(standardise(kept, values, targets, where))
     quality = [
         fact("samples", sum(map(len, prepared)), f"of {sum(samples_per_run(spec).values())}"),
@@ -227,15 +227,15 @@ Runs = dict[str, tuple[np.ndarray, str]]  # of each run: its series and its file
 
 def read_images(files: Files, spec: Mapping[str, Any]) -> tuple[Runs, pd.DataFrame, Quality]:
     """Read one subject's NIfTI images, one per run; the targets are voxels."""
-    from lmcortex.volumes import find_voxels, read_voxels
+    from lmcortex.volumes import find_voxels, grid_of, read_voxels, stated_grid
 
     if files.mask is None:
         raise InputError(f"{files.responses[0]}: NIfTI responses need a brain mask; give `mask`")
     _one_per_run(files.responses, spec)
-    voxels, n_midline = find_voxels(
-        files.responses[0], files.mask, spec.get("rois", {}), files.atlas
-    )
-    series = read_voxels(files.responses, voxels)
+    stated = spec.get("grid")
+    grid = stated_grid(stated) if stated else grid_of(files.responses[0])
+    voxels, n_midline = find_voxels(grid, files.mask, spec.get("rois", {}), files.atlas)
+    series = read_voxels(files.responses, voxels, grid, resample=bool(stated))
     runs = dict(zip(spec["runs"], zip(series, files.responses, strict=True), strict=True))
     targets = voxels.reindex(columns=list(TARGET_COLUMNS)).astype({"ceiling": np.float64})
     return runs, targets, [fact("midline voxels dropped", n_midline, "x = 0 is on neither side")]

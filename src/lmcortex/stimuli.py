@@ -1,6 +1,7 @@
 """Stimuli as two tables: items, the rows of the design, and words, what a model reads."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,10 @@ from lmcortex.textgrid import read_textgrid
 
 LOOK_AHEAD = 20  # words of the text, such as a heading, that the recording may leave out at once
 WORD_COLUMNS = ("onset", "duration", "word", "run", "sentence")
-LETTERS = re.compile(r"[^\W_]+")
+JOINED = 3  # spoken words that may be one word of the text, as `did` and `n't` are
+# A word of a text: a Chinese character, or a run of other letters and digits.
+PARTS = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
+LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
 
 Quality = list[dict[str, Any]]
 
@@ -111,8 +115,9 @@ def prepare_story(
         single spaces.
     spec : ``runs``, ``samples`` (of a run, or one number per run), ``tr`` (seconds), ``start``
         (seconds of the first sample on the words' clock), ``trim`` (samples dropped at either end
-        of each run), ``textgrid`` (``tier``, ``skip``), and ``columns``, the names of the columns
-        `onset`, `duration`, `word`, `run` and `sentence`.
+        of each run), ``textgrid`` (``tier``, ``skip``), ``columns``, the names of the columns
+        `onset`, `duration` (or `offset`), `word`, `run` and `sentence`, ``corrections`` of a table
+        (see `correct_words`) and ``spellings`` (see `align_words`).
     """
     runs = list(spec["runs"])
     items = sample_items(spec)
@@ -125,7 +130,8 @@ def prepare_story(
         if text_files:
             text = _read_passage(text_files[number])
             where = f"{text_files[number]}: run {run}"
-            words, before, skipped = align_words(table["word"].tolist(), text, where)
+            spoken = table["word"].tolist()
+            words, before, skipped = align_words(spoken, text, where, spec.get("spellings"))
             quality.append(fact("text words not spoken", skipped, f"run {run}"))
         else:
             words = table["word"].tolist()
@@ -166,8 +172,7 @@ def _timed_words(
     files: Sequence[str], runs: list[str], spec: Mapping[str, Any]
 ) -> dict[str, pd.DataFrame]:
     """Return onset, duration, word and sentence of each run."""
-    columns = {name: spec.get("columns", {}).get(name, name) for name in WORD_COLUMNS}
-    tables = [_read_words(file, columns, spec.get("textgrid")) for file in files]
+    tables = [_read_words(file, spec) for file in files]
     if len(files) == 1 and (len(runs) > 1 or "run" in tables[0]):
         require_columns(tables[0].columns, ["run"], files[0])
         by_run = {str(run): part for run, part in tables[0].groupby("run", sort=False)}
@@ -189,29 +194,57 @@ def _timed_words(
     return by_run
 
 
-def _read_words(
-    path: str, columns: Mapping[str, str], textgrid: Mapping[str, Any] | None
-) -> pd.DataFrame:
+def _read_words(path: str, spec: Mapping[str, Any]) -> pd.DataFrame:
     if Path(path).suffix.lower() == ".textgrid":
+        textgrid = spec.get("textgrid")
         if not textgrid:
             raise InputError(f"{path}: name the tier of this TextGrid under `textgrid`")
         words = read_textgrid(path, textgrid["tier"], textgrid.get("skip", ()))
         words["sentence"] = pd.NA
         return words
+    named = spec.get("columns", {})
+    columns = {name: named.get(name, name) for name in WORD_COLUMNS}
     table = read_table(path)
-    required = [columns[name] for name in ("onset", "duration", "word")]
-    require_columns(table.columns, required, path)
-    onset, duration, word = (table[name] for name in required)
-    words = pd.DataFrame({"word": word.str.strip()})
+    length = named.get("offset") or columns["duration"]
+    require_columns(table.columns, [columns["onset"], length, columns["word"]], path)
+    table = correct_words(table, columns["word"], spec.get("corrections") or {}, path)
+    words = pd.DataFrame({"word": table[columns["word"]].str.strip()})
     if (blank := words["word"] == "").any():
-        raise InputError(f"{path}: line {int(np.argmax(blank)) + 2} has an empty word")
-    words["onset"] = numbers(onset, path, may_miss=True)
-    words["duration"] = numbers(duration, path, may_miss=True)
+        row = words.index.to_numpy()[int(np.argmax(blank))]
+        raise InputError(f"{path}: line {row + 2} has an empty word")
+    words["onset"] = numbers(table[columns["onset"]], path, may_miss=True)
+    words["duration"] = numbers(table[length], path, may_miss=True)
+    if named.get("offset"):
+        words["duration"] -= words["onset"]
     sentence, run = columns["sentence"], columns["run"]
     words["sentence"] = numbers(table[sentence], path).round() if sentence in table else pd.NA
     if run in table:
         words["run"] = table[run].str.strip()
     return words
+
+
+def correct_words(
+    table: pd.DataFrame, column: str, corrections: Mapping[str, Any], path: str
+) -> pd.DataFrame:
+    """Mend a table of words as its dataset file says.
+
+    Parameters
+    ----------
+    column : of the words.
+    corrections : ``words``, what stands in a row instead, and ``drop``, rows that are left out;
+        rows count from 0 below the header. ``drop_blank`` leaves out those without a word.
+    """
+    named = [*corrections.get("words", {}), *corrections.get("drop", [])]
+    if beyond := [row for row in map(int, named) if not 0 <= row < len(table)]:
+        raise InputError(
+            f"{path}: `corrections` name row {beyond[0]}, but there are {len(table)} rows; is it "
+            "the version of the file that they were made for?"
+        )
+    table = table.copy()
+    for row, word in corrections.get("words", {}).items():
+        table.loc[int(row), column] = word
+    table = table.drop(index=corrections.get("drop", []))
+    return table[table[column].str.strip() != ""] if corrections.get("drop_blank") else table
 
 
 def _check_timing(words: pd.DataFrame, where: str) -> None:
@@ -252,17 +285,21 @@ def _read_passage(path: str) -> str:
     return text
 
 
-def align_words(words: Sequence[str], text: str, where: str) -> tuple[list[str], list[str], int]:
-    """Find spoken words in the running text, letters and digits only, whatever their case.
+def align_words(
+    words: Sequence[str], text: str, where: str, spellings: Mapping[str, str] | None = None
+) -> tuple[list[str], list[str], int]:
+    """Find spoken words in the running text by letters and digits, whatever their case and accents.
 
     Each word is looked for from where the last one ended, at most `LOOK_AHEAD` words ahead, so
-    that a word that is not in the text is an error there and not somewhere later.
+    that a word that is not in the text is an error there and not somewhere later. Up to `JOINED`
+    spoken words may share a word of the text.
 
     Parameters
     ----------
     words : spoken words, in order.
     text : the running text.
     where : file and run, for messages.
+    spellings : of spoken words that the text may write in another way (``{"one": "1"}``).
 
     Returns
     -------
@@ -270,33 +307,76 @@ def align_words(words: Sequence[str], text: str, where: str) -> tuple[list[str],
     before : the characters between it and the word before (or the start of the text).
     skipped : how many words of the text were not spoken.
     """
-    parts = [(part.start(), part.end(), part[0].casefold()) for part in LETTERS.finditer(text)]
+    parts = [(part.start(), part.end(), letters_of(part[0])) for part in PARTS.finditer(text)]
+    written = {letters_of(word): letters_of(other) for word, other in (spellings or {}).items()}
+    spoken = [letters_of(word) for word in words]
     found, before, skipped, here, end = [], [], 0, 0, 0
-    for number, word in enumerate(words, start=1):
-        spoken = "".join(LETTERS.findall(word)).casefold()
-        place = _find(spoken, parts, here)
+    while (number := len(found)) < len(words):
+        place = _find(spoken[number : number + JOINED], written, parts, here)
         if place is None:
-            heard = " ".join(part[2] for part in parts[here : here + 6]) or "the end"
+            heard = " ".join(text[start:stop] for start, stop, _ in parts[here : here + 6])
             raise InputError(
-                f"{where}: word {number} (`{word}`) is not in the text, which goes on: {heard}; "
-                "correct the words or the text"
+                f"{where}: word {number + 1} (`{words[number]}`) is not in the text, which goes "
+                f"on: {heard or 'the end'}; correct the words or the text"
             )
-        first, after = place
+        first, after, n_words = place
         skipped += first - here
-        start, stop = parts[first][0], parts[after - 1][1]
-        before.append(text[end:start])
-        found.append(text[start:stop])
-        here, end = after, stop
+        for start, stop in _spans(spoken[number : number + n_words], text, parts[first:after]):
+            before.append(text[end:start])
+            found.append(text[start:stop])
+            end = stop
+        here = after
     return found, before, skipped + len(parts) - here
 
 
-def _find(spoken: str, parts: Sequence[tuple[int, int, str]], here: int) -> tuple[int, int] | None:
-    """Return the first range of parts, from `here` on, that spell the word."""
+def letters_of(word: str) -> str:
+    """Return a word's letters and digits in lower case, without accents and ligatures."""
+    plain = unicodedata.normalize("NFKD", word.casefold().translate(LIGATURES))
+    return "".join(letter for letter in plain if letter.isalnum())
+
+
+def _find(
+    spoken: Sequence[str],
+    written: Mapping[str, str],
+    parts: Sequence[tuple[int, int, str]],
+    here: int,
+) -> tuple[int, int, int] | None:
+    """Return the first range of parts, from `here` on, that spell the next word or words.
+
+    The third number says how many: one, unless only several together fill the parts.
+    """
+    spelt = [(1, spoken[0]), *([(1, written[spoken[0]])] if spoken[0] in written else [])]
+    spelt += [(n, "".join(spoken[:n])) for n in range(2, len(spoken) + 1) if all(spoken[:n])]
     for first in range(here, min(here + LOOK_AHEAD + 1, len(parts))):
-        spelt, after = "", first
-        while after < len(parts) and spelt != spoken and spoken.startswith(spelt):
-            spelt += parts[after][2]
-            after += 1
-        if spelt == spoken and after > first:
-            return first, after
+        for n_words, letters in spelt:
+            if after := _spell(letters, parts, first):
+                return first, after, n_words
     return None
+
+
+def _spell(letters: str, parts: Sequence[tuple[int, int, str]], first: int) -> int | None:
+    """Return the part after those from `first` on that spell `letters`, if they do."""
+    spelt, after = "", first
+    while after < len(parts) and spelt != letters and letters.startswith(spelt):
+        spelt += parts[after][2]
+        after += 1
+    return after if spelt == letters and after > first else None
+
+
+def _spans(
+    spoken: Sequence[str], text: str, parts: Sequence[tuple[int, int, str]]
+) -> list[tuple[int, int]]:
+    """Return the first character and the one after the last of each of the words that share parts.
+
+    A single word has all of them, however the text writes it.
+    """
+    places = [
+        place
+        for start, stop, _ in parts
+        for place in range(start, stop)
+        for _ in letters_of(text[place])
+    ]
+    ends = np.cumsum([len(word) for word in spoken])
+    ends[-1] = len(places)
+    starts = [0, *ends[:-1]]
+    return [(places[start], places[stop - 1] + 1) for start, stop in zip(starts, ends, strict=True)]

@@ -1,7 +1,7 @@
 """Voxel series from NIfTI images: the voxels of each ROI inside a brain mask."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,39 @@ if TYPE_CHECKING:
 WHOLE = "brain"  # the ROI of all voxels, where none is given
 
 
-def find_voxels(
-    bold: str, mask: str, rois: Mapping[str, Mapping[str, Any]], atlas: str | None = None
-) -> tuple[pd.DataFrame, int]:
-    """List the voxels of each ROI inside the mask, on the grid of the BOLD image.
+class Grid(NamedTuple):
+    """A grid of voxels: the 4 x 4 matrix from voxel index to mm, and how many voxels a side has."""
+
+    affine: np.ndarray
+    shape: tuple[int, ...]
+
+
+def grid_of(path: str) -> Grid:
+    """Return the grid of a 4-D image."""
+    image = _load(path, 4)
+    return Grid(_affine(image), image.shape[:3])
+
+
+def stated_grid(spec: Mapping[str, Any]) -> Grid:
+    """Return the grid of cubes that a dataset file states.
 
     Parameters
     ----------
-    bold : 4-D image whose grid is used; mask and atlas are resampled to it (nearest voxel).
+    spec : ``origin``, the centre of the first voxel, and ``spacing``, in mm; ``shape``.
+    """
+    affine = np.diag([*[float(spec["spacing"])] * 3, 1.0])
+    affine[:3, 3] = spec["origin"]
+    return Grid(affine, tuple(spec["shape"]))
+
+
+def find_voxels(
+    grid: Grid, mask: str, rois: Mapping[str, Mapping[str, Any]], atlas: str | None = None
+) -> tuple[pd.DataFrame, int]:
+    """List the voxels of each ROI inside the mask.
+
+    Parameters
+    ----------
+    grid : of the voxels; mask and atlas are resampled to it (nearest voxel).
     mask : 3-D image, the brain where it is not 0.
     rois : for each ROI either ``labels`` (values in the atlas, both sides) or ``spheres`` (centres
         in mm) with ``radius`` (mm). Without any, every voxel of the mask is a target of ROI
@@ -35,12 +60,10 @@ def find_voxels(
         targets.
     n_midline : voxels left out because they lie on x = 0, on neither side.
     """
-    grid = _load(bold, 4)
     brain = _labels_on(mask, grid) != 0
     labels = None if atlas is None else _labels_on(atlas, grid)
     index = np.argwhere(brain)
-    affine = _affine(grid)
-    place = index @ affine[:3, :3].T + affine[:3, 3]
+    place = index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     tables = []
     for roi, definition in (rois or {WHOLE: {}}).items():
         if roi == WHOLE:
@@ -64,16 +87,25 @@ def find_voxels(
     return voxels.assign(target=names.agg("-".join, axis=1)), int(midline.sum())
 
 
-def read_voxels(paths: Sequence[str], voxels: pd.DataFrame) -> list[np.ndarray]:
-    """Read the voxels' series of each run: (n_samples, n_voxels) float64."""
-    affine = _affine(_load(paths[0], 4))
-    return [_series(path, voxels, affine) for path in paths]
+def read_voxels(
+    paths: Sequence[str], voxels: pd.DataFrame, grid: Grid, *, resample: bool = False
+) -> list[np.ndarray]:
+    """Read the voxels' series of each run: (n_samples, n_voxels) float64.
+
+    Images on another grid are an error, or are brought to this one by cubic splines (`resample`).
+    """
+    return [_series(path, voxels, grid, resample) for path in paths]
 
 
-def _series(path: str, voxels: pd.DataFrame, affine: np.ndarray) -> np.ndarray:
-    image = _load(path, 4)
-    if not np.allclose(_affine(image), affine, atol=1e-3):
-        raise InputError(f"{path}: its voxel grid differs from the first run's; resample one")
+def _series(path: str, voxels: pd.DataFrame, grid: Grid, resample: bool) -> np.ndarray:
+    image: Any = _load(path, 4)
+    if not _is_on(image, grid):
+        if not resample:
+            raise InputError(
+                f"{path}: its voxel grid differs from the first run's; resample one, or state a "
+                "`grid` for all"
+            )
+        image = resample_to(image, grid, "continuous")
     data = image.get_fdata(dtype=np.float32, caching="unchanged")
     series = data[voxels["i"], voxels["j"], voxels["k"]].T.astype(np.float64)
     if not np.isfinite(series).all():
@@ -84,6 +116,20 @@ def _series(path: str, voxels: pd.DataFrame, affine: np.ndarray) -> np.ndarray:
             f"found {series[sample, voxel]}"
         )
     return series
+
+
+def resample_to(image: Any, grid: Grid, interpolation: str) -> Any:
+    """Bring an image to a grid, by nilearn."""
+    from nilearn.image import resample_img
+
+    return resample_img(
+        image,
+        target_affine=grid.affine,
+        target_shape=grid.shape,
+        interpolation=interpolation,
+        force_resample=True,
+        copy_header=True,
+    )
 
 
 def _load(path: str, dimensions: int) -> "Nifti1Pair":
@@ -106,18 +152,14 @@ def _affine(image: "Nifti1Pair") -> np.ndarray:
     return np.asarray(image.affine)
 
 
-def _labels_on(path: str, grid: "Nifti1Pair") -> np.ndarray:
-    """Return the labels of a 3-D image on another image's grid."""
-    image: Any = _load(path, 3)
-    if image.shape != grid.shape[:3] or not np.allclose(_affine(image), _affine(grid), atol=1e-3):
-        from nilearn.image import resample_img
+def _is_on(image: "Nifti1Pair", grid: Grid) -> bool:
+    same = image.shape[:3] == grid.shape
+    return same and np.allclose(_affine(image), grid.affine, atol=1e-3)
 
-        image = resample_img(
-            image,
-            target_affine=grid.affine,
-            target_shape=grid.shape[:3],
-            interpolation="nearest",
-            force_resample=True,
-            copy_header=True,
-        )
+
+def _labels_on(path: str, grid: Grid) -> np.ndarray:
+    """Return the labels of a 3-D image on a grid."""
+    image: Any = _load(path, 3)
+    if not _is_on(image, grid):
+        image = resample_to(image, grid, "nearest")
     return np.rint(np.asanyarray(image.dataobj)).astype(int)

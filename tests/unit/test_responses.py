@@ -1,14 +1,19 @@
 """Responses are filtered, trimmed, z-scored and set in step with the items."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lmcortex import responses, stimuli
-from lmcortex.drift import detrend, drift_basis
+from lmcortex.config import read_yaml
+from lmcortex.datasets import Story
+from lmcortex.drift import detrend, drift_basis, remove_drift
 from lmcortex.errors import InputError
-from lmcortex.volumes import find_voxels, read_voxels
+from lmcortex.volumes import find_voxels, grid_of, read_voxels, stated_grid
 
+ROOT = Path(__file__).parents[2]
 STORY = {
     "dataset": "toy",
     "kind": "story",
@@ -66,6 +71,15 @@ def test_a_signal_faster_than_the_cutoff_is_left_alone():
     signal = np.sin(2 * np.pi * time / 30)[:, None]
     left = detrend(signal, drift_basis(360, 2.0, {"high_pass": 1 / 128}, "toy"))
     assert np.corrcoef(signal[:, 0], left[:, 0])[0, 1] > 0.99
+
+
+def test_the_butterworth_filter_is_that_of_nilearns_maskers():
+    from nilearn.signal import clean
+
+    series = np.random.default_rng(3).normal(size=(282, 4)).cumsum(axis=0)
+    theirs = clean(series, detrend=True, standardize=None, high_pass=1 / 128, t_r=2.0)
+    ours, _ = remove_drift(series, 2.0, {"butterworth": 1 / 128}, "toy")
+    np.testing.assert_allclose(ours, theirs, atol=1e-8)
 
 
 def test_a_filter_that_leaves_nothing_is_refused():
@@ -170,28 +184,28 @@ def images(tmp_path):
 
 def test_left_is_negative_x_by_the_affine(images):
     rois = {"IFG": {"labels": [1, 14]}}
-    voxels, _ = find_voxels(images["bold"], images["mask"], rois, images["atlas"])
+    voxels, _ = find_voxels(grid_of(images["bold"]), images["mask"], rois, images["atlas"])
     assert voxels.groupby("hemisphere")["x"].unique().map(list).to_dict() == {"L": [-8], "R": [8]}
     assert set(voxels["i"][voxels["hemisphere"] == "L"]) == {4}
 
 
 def test_the_series_of_a_voxel_is_its_own(images):
     rois = {"IFG": {"labels": [1, 14]}}
-    voxels, _ = find_voxels(images["bold"], images["mask"], rois, images["atlas"])
-    series = read_voxels([images["bold"]], voxels)[0]
+    voxels, _ = find_voxels(grid_of(images["bold"]), images["mask"], rois, images["atlas"])
+    series = read_voxels([images["bold"]], voxels, grid_of(images["bold"]))[0]
     one = voxels.iloc[5]
     np.testing.assert_allclose(series[:, 5], images["data"][one["i"], one["j"], one["k"]])
 
 
 def test_voxels_on_the_midline_are_left_out_and_counted(images):
-    voxels, n_midline = find_voxels(images["bold"], images["mask"], {})
+    voxels, n_midline = find_voxels(grid_of(images["bold"]), images["mask"], {})
     assert n_midline == 4 * 3
     assert len(voxels) == 4 * 4 * 3 and set(voxels["roi"]) == {"brain"}
 
 
 def test_a_sphere_takes_the_voxels_within_its_radius(images):
     rois = {"TP": {"spheres": [[-8, 4, 4], [8, 4, 4]], "radius": 4.0}}
-    voxels, _ = find_voxels(images["bold"], images["mask"], rois)
+    voxels, _ = find_voxels(grid_of(images["bold"]), images["mask"], rois)
     # centre and its neighbours along y, z and one side of x; |x| = 4 mm is within reach too
     assert voxels["hemisphere"].value_counts().to_dict() == {"L": 6, "R": 6}
 
@@ -202,7 +216,7 @@ def test_a_mask_of_another_grid_is_resampled(images, tmp_path):
     fine = nib.Nifti1Image(np.ones((10, 8, 6), np.uint8), np.diag([2.0, 2, 2, 1]))
     fine.affine[:3, 3] = [-9, -1, -1]
     nib.save(fine, tmp_path / "fine.nii.gz")
-    voxels, n_midline = find_voxels(images["bold"], str(tmp_path / "fine.nii.gz"), {})
+    voxels, n_midline = find_voxels(grid_of(images["bold"]), str(tmp_path / "fine.nii.gz"), {})
     assert len(voxels) + n_midline == 5 * 4 * 3
 
 
@@ -213,3 +227,57 @@ def test_nifti_responses_become_voxel_targets(images):
     assert prepared["response"].shape == (25, 24)
     assert set(prepared["roi"].to_numpy()) == {"IFG"}
     assert quality[0]["measure"] == "midline voxels dropped"
+
+
+def test_images_are_brought_to_the_grid_that_is_stated(tmp_path):
+    import nibabel as nib
+
+    fine = np.diag([2.0, 2, 2, 1])
+    place = np.stack(np.meshgrid(*[2.0 * np.arange(20)] * 3, indexing="ij"))
+    slope = (place[0] + 2 * place[1] - place[2])[..., None] * [1.0, 3.0]
+    nib.save(nib.Nifti1Image(slope, fine), tmp_path / "bold.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), fine), tmp_path / "mask.nii.gz")
+    grid = stated_grid({"origin": [13, 13, 13], "spacing": 4, "shape": [3, 3, 3]})
+    voxels, _ = find_voxels(grid, str(tmp_path / "mask.nii.gz"), {})
+    series = read_voxels([str(tmp_path / "bold.nii.gz")], voxels, grid, resample=True)[0]
+    expected = voxels["x"] + 2 * voxels["y"] - voxels["z"]
+    np.testing.assert_allclose(series, [expected, 3 * expected], rtol=2e-3)
+
+
+def test_an_image_of_another_grid_is_refused_where_none_is_stated(images):
+    grid = stated_grid({"origin": [0, 0, 0], "spacing": 4, "shape": [5, 4, 3]})
+    voxels, _ = find_voxels(grid, images["mask"], {})
+    with pytest.raises(InputError, match="its voxel grid differs"):
+        read_voxels([images["bold"]], voxels, grid)
+
+
+# --- The Little Prince ----------------------------------------------------------------------------
+
+
+def test_spheres_of_the_little_prince_hold_the_published_voxels(data_dir, monkeypatch):
+    """The authors' own images of their regions, and how many voxels they have on each side."""
+    import nibabel as nib
+
+    monkeypatch.setenv("LMCORTEX_DATA", str(data_dir))
+    dataset = Story.model_validate(read_yaml(ROOT / "config/datasets/lpp-en.yaml"))
+    mask = data_dir / "lpp" / "mask_lpp_en.nii.gz"
+    if not mask.exists():
+        pytest.skip(f"no {mask}")
+    sides = {
+        roi: {"spheres": [sphere.center, [-sphere.center[0], *sphere.center[1:]]], "radius": 10}
+        for roi, sphere in dataset.rois.items()
+    }
+    voxels, _ = find_voxels(stated_grid(dataset.responses_spec()["grid"]), str(mask), sides)
+    counts = {roi: set(part.value_counts("hemisphere")) for roi, part in voxels.groupby("roi")}
+    assert counts == {
+        **{"TP": {59}, "aSTS": {56}, "pSTS": {69}, "AGTPJ": {56}},
+        **{"BA44": {56}, "BA45": {53}, "BA47": {81}},
+    }
+    for roi, part in voxels.groupby("roi"):
+        name = {"AGTPJ": "AG_TPJ"}.get(roi, roi)
+        published = nib.load(data_dir / "lpp" / "roi_masks" / f"{name}.nii.gz")
+        left = np.argwhere(np.asanyarray(published.dataobj) > 0)
+        mirrored = np.unique([[36, 0, 0]] + left * [-1, 1, 1], axis=0)
+        for side, voxels_of in (("L", left), ("R", mirrored)):
+            ours = part.loc[part["hemisphere"] == side, ["i", "j", "k"]]
+            np.testing.assert_array_equal(ours, voxels_of)

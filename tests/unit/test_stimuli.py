@@ -214,3 +214,41 @@ def test_a_short_word_is_not_found_inside_a_longer_one():
 def test_a_spoken_word_that_the_text_lacks_is_named_where_it_stands():
     with pytest.raises(InputError, match=r"run 2: word 2 \(`mad`\) is not in the text.*: cat sat"):
         stimuli.align_words(["the", "mad", "cat"], "The cat sat", "text.txt: run 2")
+
+
+def test_accents_and_ligatures_do_not_keep_a_word_from_its_text():
+    found, _, _ = stimuli.align_words(["repondit", "coeur", "a"], "répondit : « cœur », à", "text")
+    assert found == ["répondit", "cœur", "à"]
+
+
+def test_two_spoken_words_may_be_one_word_of_the_text():
+    found, before, skipped = stimuli.align_words(["I", "did", "n't", "go"], "I didn't go.", "text")
+    assert (found, before, skipped) == (["I", "did", "n't", "go"], ["", " ", "", " "], 0)
+
+
+def test_a_word_of_a_language_without_spaces_is_found_by_its_characters():
+    found, before, _ = stimuli.align_words(["我", "画了", "一幅"], "那时。我画了一幅。", "text")
+    assert (found, before) == (["我", "画了", "一幅"], ["那时。", "", ""])
+
+
+def test_a_word_may_be_spelt_as_the_dataset_file_says():
+    spellings = {"three-two-five": "325"}
+    found, _, _ = stimuli.align_words(["three-two-five", "and"], "3 2 5, and", "text", spellings)
+    assert found == ["3 2 5", "and"]
+
+
+def test_a_table_of_words_is_mended_as_its_dataset_file_says(tmp_path):
+    rows = ",word,onset,offset,section\n0,le,1,1.5,1\n1,twice,2,3,1\n2, ,3,3,1\n3,fin,4,4.25,1\n"
+    mending = {"words": {"0": "la"}, "drop": [1], "drop_blank": True}
+    columns = {"run": "section", "offset": "offset"}
+    spec = {**STORY, "columns": columns, "corrections": mending}
+    words = stimuli.prepare_story([write(tmp_path / "words.csv", rows)], [], spec).words
+    assert words["word"].tolist() == ["la", "fin"]
+    assert words["duration"].tolist() == [0.5, 0.25]
+
+
+def test_a_correction_of_a_row_that_is_not_there_is_refused(tmp_path):
+    table = write(tmp_path / "words.csv", "onset,duration,word\n1,.2,Oh\n")
+    spec = {**STORY, "corrections": {"drop": [338]}}
+    with pytest.raises(InputError, match="row 338, but there are 1 rows"):
+        stimuli.prepare_story([table], [], spec)

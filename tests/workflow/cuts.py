@@ -14,6 +14,7 @@ from lmcortex.reporting import LEAST_STEPS
 SUBJECTS = 3
 SAMPLES = 80  # of a run
 SENTENCES = 60
+SPACING = 8  # mm between voxels
 SEQUENCES = 4  # of swapped words
 DRAWS = 20  # permutations and resamples
 ATOMS = 4
@@ -86,6 +87,13 @@ def cut_text(text: Any) -> Any:
 
 def cut_dataset(dataset: Any) -> Any:
     dataset["subjects"] = dataset["subjects"][:SUBJECTS]
+    if "individuals" in dataset:
+        dataset["individuals"] = dataset["subjects"][:1]
+    dataset.pop("corrections", None)  # of rows of the whole table
+    if "grid" in dataset:
+        times = SPACING / dataset["grid"]["spacing"]
+        shape = [round(side / times) for side in dataset["grid"]["shape"]]
+        dataset["grid"] |= {"spacing": SPACING, "shape": shape}
     sizes = dataset["stimuli"] if dataset.get("simulated") else dataset
     if "samples" in sizes:
         counts = sizes["samples"]

@@ -111,16 +111,28 @@ def write_story(dataset: Story, rng: np.random.Generator) -> None:
         if path.lower().endswith(".textgrid"):
             write_textgrid(table, dataset.textgrid.tier, path)
         else:
+            table = table.assign(offset=table["onset"] + table["duration"])
             write_table(table.rename(columns=dict(dataset.columns)), path)
     if dataset.mask:
-        write_image(np.ones(GRID), dataset.mask)
+        write_image(around_rois(dataset), dataset.mask)
     if dataset.atlas:
         labels = [label for roi in dataset.regions.values() for label in getattr(roi, "labels", [])]
         write_image(np.resize(np.array(labels), GRID), dataset.atlas)
     for subject in dataset.subjects:
         for run in dataset.runs:
-            path = dataset.responses.format(subject=subject, run=run)
+            path = dataset.responses.format(subject=subject, run=run).replace("*", run)
             write_series(path, samples[run], target_names(dataset), rng)
+
+
+def around_rois(dataset: Story) -> np.ndarray:
+    """Return a mask of the voxels near the spheres to be scored; of all without any."""
+    if not dataset.rois:
+        return np.ones(GRID)
+    index = np.stack(np.meshgrid(*map(np.arange, GRID), indexing="ij"), axis=-1)
+    place = index @ AFFINE[:3, :3] + AFFINE[:3, 3]
+    place[..., 0] = -np.abs(place[..., 0])  # spheres are given on the left, and mirrored
+    away = [np.linalg.norm(place - sphere.center, axis=-1) for sphere in dataset.rois.values()]
+    return np.min(away, axis=0) <= 16
 
 
 def spoken_words() -> Iterator[str]:

@@ -120,10 +120,6 @@ def fitted_responses(wildcards):
     return PLAN.response_files(wildcards.dataset, wildcards.subject)
 
 
-def all_responses(wildcards):
-    return PLAN.response_files(wildcards.dataset)
-
-
 def suite_manifest(wildcards):
     suite = PLAN.model(wildcards.model).suite
     return {"suite": paths.SUITE.format(suite=suite)} if suite else {}

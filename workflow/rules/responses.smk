@@ -76,7 +76,7 @@ rule average_responses:
 
 rule estimate_ceiling:
     input:
-        all_responses,
+        recorded_subjects,
     output:
         paths.CEILING,
     log:

@@ -1,5 +1,6 @@
 """Datasets that were recorded: files of stimuli and responses, and what they hold."""
 
+from glob import glob
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -14,7 +15,9 @@ from lmcortex.datasets.shared import (
     table_size,
 )
 
-Column = Literal["item", "text", "run", "subject", "onset", "duration", "word", "sentence"]
+Column = Literal[
+    "item", "text", "run", "subject", "onset", "duration", "offset", "word", "sentence"
+]
 
 
 class Target(Section):
@@ -33,6 +36,14 @@ class TextGrid(Section):
 
     tier: str = "word"
     skip: list[str] = Field(default=[], description="labels that are not words")
+
+
+class Corrections(Section):
+    """What is mended in a table of words; rows count from 0 below the header."""
+
+    words: dict[int, str] = Field(default={}, description="what stands in a row instead")
+    drop: list[int] = Field(default=[], description="rows that are left out")
+    drop_blank: bool = Field(default=False, description="leave out rows without a word")
 
 
 class Labels(Section):
@@ -54,6 +65,20 @@ class Polynomial(Section):
 
 class HighPass(Section):
     high_pass: float = Field(gt=0, description="Hz; slower cosines and the trend are taken out")
+
+
+class Butterworth(Section):
+    butterworth: float = Field(
+        gt=0, description="Hz; the trend, and then what a high-pass of order 5 lets not through"
+    )
+
+
+class Grid(Section):
+    """The voxels to which images are brought."""
+
+    origin: tuple[float, float, float] = Field(description="centre of the first voxel, mm")
+    spacing: float = Field(gt=0, description="mm, along each axis")
+    shape: tuple[int, int, int]
 
 
 class Recorded(DatasetBase):
@@ -140,10 +165,18 @@ class Story(Recorded):
     words: str = Field(description="table of onset, duration, word, or a TextGrid; {run}")
     text: str | None = Field(default=None, description="full text with punctuation; {run}")
     textgrid: TextGrid = TextGrid()
+    corrections: Corrections | None = None
+    spellings: dict[str, str] = Field(
+        default={}, description="spoken words that `text` may write in another way"
+    )
     responses: str = Field(
-        description="time x target: .csv, .tsv, .txt or .npy, or NIfTI; {subject}, {run}"
+        description="time x target: .csv, .tsv, .txt or .npy, or NIfTI; {subject}, {run}, or `*` "
+        "for what differs between files that are the runs in order of their names"
     )
     mask: str | None = Field(default=None, description="NIfTI: the brain")
+    grid: Grid | None = Field(
+        default=None, description="NIfTI: bring images to this grid; without it they share one"
+    )
     atlas: str | None = Field(default=None, description="NIfTI: integer labels of regions")
     regions: dict[Label, Labels | Spheres] = Field(
         default={}, description="NIfTI: ROIs whose voxels are read; all of the mask without any"
@@ -161,7 +194,7 @@ class Story(Recorded):
     trim: tuple[int, int] = Field(
         default=(0, 0), description="samples dropped at either end of a run"
     )
-    detrend: Polynomial | HighPass | None = None
+    detrend: Polynomial | HighPass | Butterworth | None = None
     context: Context = Context()
 
     def stimulus_files(self) -> Files:
@@ -177,7 +210,7 @@ class Story(Recorded):
     def recording_files(self, subject: str) -> Files:
         volumes = {"mask": self.mask, "atlas": self.atlas}
         given: Files = {name: path for name, path in volumes.items() if path}
-        files: Files = {"responses": self.per_run(self.responses, subject)}
+        files: Files = {"responses": self.response_files(subject)}
         return {**files, **given, **self.targets_file()}
 
     def n_targets(self) -> int:
@@ -197,15 +230,23 @@ class Story(Recorded):
         files = [pattern.format(run=run, subject=subject) for run in self.runs]
         return list(dict.fromkeys(files))
 
+    def response_files(self, subject: str) -> list[str]:
+        """Return the responses of each run; the pattern itself where no file matches it."""
+        files = self.per_run(self.responses, subject)
+        return sorted(glob(files[0])) or files if "*" in self.responses else files
+
     def stimuli_spec(self) -> dict[str, Any]:
         timing = {"kind", "columns", "textgrid", "runs", "samples", "tr", "start", "trim"}
-        return self.model_dump(mode="json", include=timing)
+        mending = {name for name in ("corrections", "spellings") if getattr(self, name)}
+        return self.model_dump(mode="json", include=timing | mending)
 
     def responses_spec(self) -> dict[str, Any]:
         recording = {"kind", "runs", "samples", "tr", "trim", "detrend"}
         spec = self.model_dump(mode="json", include=recording)
         if self.mask:
-            return {**spec, "rois": self.model_dump(mode="json", include={"regions"})["regions"]}
+            images = self.model_dump(mode="json", include={"regions", "grid"})
+            grid = {"grid": images["grid"]} if images["grid"] else {}
+            return {**spec, "rois": images["regions"], **grid}
         return {**spec, **self.targets_spec()}
 
     def features_spec(self) -> dict[str, Any]:

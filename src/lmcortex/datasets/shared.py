@@ -68,6 +68,9 @@ class DatasetBase(Section):
     citation: str = ""
     licence: str = ""
     subjects: list[Label] = Field(min_length=1, description="subject labels")
+    individuals: list[Label] = Field(
+        default=[], description="subjects who are fitted one by one; all of them without any"
+    )
     excluded: dict[Label, str] = Field(default={}, description="subjects left out, and why")
     average: bool = Field(default=True, description="also fit the mean response over subjects")
     voxelwise: bool = Field(
@@ -87,12 +90,14 @@ class DatasetBase(Section):
             raise ValueError("a subject stands twice in `subjects`")
         if len(self.subjects) > 1 and {"average", "group"} & set(self.subjects):
             raise ValueError("`average` and `group` are made from the subjects; leave them out")
+        if unknown := sorted(set(self.individuals) - set(self.subjects)):
+            raise ValueError(f"`individuals`: {unknown[0]} is not among `subjects`")
         return self
 
     def fitted_subjects(self) -> list[str]:
-        """Each subject, and their mean where there are several."""
+        """Each individual, and the mean of all subjects where there are several."""
         with_mean = self.average and len(self.subjects) > 1
-        return [*self.subjects, *(["average"] if with_mean else [])]
+        return [*(self.individuals or self.subjects), *(["average"] if with_mean else [])]
 
     def subject_blocks(self) -> list[str]:
         """What the subject in the name of a fit may be: all at once, or one per job."""
