@@ -29,8 +29,12 @@ ABOUT = {
     "layer that its inner folds prefer.",
     "scaling": "Least-squares lines of the nested score on the logarithm of model size, and on "
     "perplexity and benchmark scores where known.",
+    "scaling_controls": "The laws of size again: over resampled models, over large models alone, "
+    "beside layers and width, and with an intercept for each family of models.",
     "lateralization": "Nested scores left and right, their difference, its 95% interval, and how "
     "it grows with model size.",
+    "lateralization_contrasts": "Left minus right of each network and checkpoint, less that of its "
+    "untrained twin and of every baseline.",
     "model_contrasts": "Differences between the nested scores of two models on the same "
     "resamples: each network against its untrained twin and against every baseline.",
     "training": "How the nested score grows over training: steps at half and at 90% of the gain, "
@@ -69,6 +73,9 @@ HELP = {
     "onset90": "training step at 90% of the gain",
     "difference": "left minus right, r",
     "difference_normalized": "left minus right, r / ceiling",
+    "slope_ln": "slope per factor e of parameters",
+    "coefficient_ln": "coefficient per factor e of parameters",
+    "gain": "left minus right, less that of `against`",
     "index": "(left - right) / (left + right)",
     "inside": "whether the interval holds the planted value",
     "wall_s": "wall time of the job, seconds",

@@ -104,6 +104,8 @@ class Model(Section):
     def describe(self, final: str) -> dict[str, Any]:
         """Say what the tables hold of a model whose last checkpoint in a study is `final`."""
         about = {"role", "family", "n_params", "tokens_per_step", "perplexity", "benchmark"}
+        if self.role == "trained":  # the width of a pseudo-model is that of its latents, or none
+            about.add("width")
         return {**self.model_dump(mode="json", include=about, exclude_none=True), "final": final}
 
     def revision_of(self, checkpoint: str) -> str:

@@ -10,6 +10,14 @@ from lmcortex.plan import Plan, Run
 LEAST_HEATMAP = 3  # checkpoints of one model that are worth a heatmap
 LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
 LEAST_SIZES = 3  # models that make a scaling law
+# Tables that have rows only where a figure has something to show.
+SHOWN_BY = {
+    "scaling": "scaling",
+    "scaling_controls": "scaling",
+    "lateralization": "lateralization",
+    "lateralization_contrasts": "lateralization",
+    "training": "training",
+}
 WINDOW_FIGURES = ("window-relation",)
 GEOMETRY_FIGURES = ("module-scores", "onsets", "relation", "variants")
 
@@ -63,7 +71,7 @@ def fit_figures(plan: Plan, dataset: str) -> list[str]:
     if len(sizes) >= LEAST_SIZES:
         figures.append("scaling")
     if plan.datasets[dataset].bilateral():
-        figures.append("lateralization")
+        figures += ["lateralization", "emergence"]
     figures += GEOMETRY_FIGURES if plan.measured_runs() else ()
     figures += WINDOW_FIGURES if plan.window_runs() else ()
     return figures
@@ -78,7 +86,7 @@ def is_final(plan: Plan, run: Run) -> bool:
 def pages(plan: Plan) -> list[str]:
     """A page for every table that the study's data can fill, and one on configuration."""
     possible = {figure for dataset in plan.datasets for figure in fit_figures(plan, dataset)}
-    empty = {"scaling", "lateralization", "training"} - possible
+    empty = {table for table, figure in SHOWN_BY.items() if figure not in possible}
     tables = [Path(table).stem for table in plan.tables()]
     names = [*(table for table in tables if table not in {"draws", *empty}), "software"]
     return [paths.PAGE.format(study=plan.name, page=name) for name in names]

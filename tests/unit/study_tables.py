@@ -199,7 +199,28 @@ def lateralization(scores: pd.DataFrame) -> pd.DataFrame:
     wide = rows.pivot_table(index=key, columns="hemisphere", values="r").dropna().reset_index()
     wide = wide.rename(columns={"L": "left", "R": "right"})
     wide["difference"] = wide["left"] - wide["right"]
+    about = rows.drop_duplicates(key)[[*key, "role", "n_params", "step"]]
+    wide = wide.merge(about, on=key)
     return wide.assign(ci_low=wide["difference"] - 0.02, ci_high=wide["difference"] + 0.02, p=0.05)
+
+
+def emergence(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the differences of networks less those of their twins and of baselines."""
+    sides = lateralization(scores)
+    where = ["dataset", "fit", "subject", "roi"]
+    networks = sides[sides["role"].isin(["trained", "planted"])]
+    twins = sides[sides["role"] == "untrained"]
+    others = sides[sides["role"] == "baseline"].drop_duplicates([*where, "model"])
+    pairs = [
+        networks.merge(twins, on=[*where, "model"], suffixes=("", "_against")),
+        networks.merge(others, on=where, suffixes=("", "_against")),
+    ]
+    table = pd.concat(pairs, ignore_index=True)
+    table["against"] = table["model_against"].fillna("untrained")
+    table["gain"] = table["difference"] - table["difference_against"]
+    last = (table["step"] == 2000) | (table["role"] == "planted")
+    ends = {"ci_low": table["gain"] - 0.02, "ci_high": table["gain"] + 0.02}
+    return table.assign(final=last, p=0.05, **ends)
 
 
 def ceiling(dataset: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from lmcortex.errors import InputError
 from lmcortex.figures import (
+    emergence,
     lateralization,
     layers,
     overview,
@@ -34,6 +35,9 @@ MAKERS = {
     "scaling": lambda view: scaling.scaling(SCORES, tables.scaling(SCORES), view),
     "lateralization": lambda view: lateralization.lateralization(
         SCORES, tables.lateralization(SCORES), view
+    ),
+    "emergence": lambda view: emergence.emergence(
+        SCORES, tables.lateralization(SCORES), tables.emergence(SCORES), view
     ),
     "quality": lambda view: quality.quality(tables.ceiling(view.dataset), tables.quality(), view),
 }
@@ -67,7 +71,7 @@ def test_figures_of_simulated_data_say_so_and_others_do_not(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MAKERS if name not in {"lateralization", "quality"}]
+    "name", [name for name in MAKERS if name not in {"lateralization", "emergence", "quality"}]
 )
 @pytest.mark.parametrize("view", [STORY, SENTENCES], ids=["story", "sentences"])
 def test_every_roi_has_a_panel(name, view):
@@ -209,6 +213,22 @@ def test_lateralization_draws_differences_and_single_subjects():
 
 def test_lateralization_says_when_no_roi_has_both_sides():
     assert "both sides" in texts(MAKERS["lateralization"](SENTENCES))
+
+
+def test_emergence_draws_differences_over_steps_and_gains_of_the_last():
+    figure = MAKERS["emergence"](STORY)
+    column = [axis.get_title("left") for axis in figure.axes[:6]].index("IFG")
+    (line,) = (x for x in drawn(figure.axes[column], "emergence") if len(x) == 7)
+    sides = tables.lateralization(SCORES).query("subject == 'group' and roi == 'IFG'")
+    wanted = sides[(sides["model"] == "suite-l") & sides["step"].notna()].sort_values("step")
+    assert line == pytest.approx(wanted[["step", "difference"]].to_numpy(float))
+    gains = tables.emergence(SCORES).query("subject == 'group' and roi == 'IFG' and final")
+    found = np.sort(np.concatenate(drawn(figure.axes[6 + column], "gains"))[:, 0])
+    assert found == pytest.approx(np.sort(gains["gain"].to_numpy(float)))
+
+
+def test_emergence_says_when_no_roi_has_both_sides():
+    assert "both sides" in texts(MAKERS["emergence"](SENTENCES))
 
 
 def test_quality_draws_every_subject_and_the_average():

@@ -21,6 +21,7 @@ COMMANDS = {
     "orphans": "list_orphans",
     "bench": "benchmarks/",
     "test": "pytest",
+    "published": "tests/published.py",
     "gpu-test": "pytest",
     "slurm-test": "pytest",
     "slurm-faults": "tests/slurm/faults.py",

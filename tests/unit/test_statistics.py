@@ -32,9 +32,11 @@ class Study:
         self.shared = rng.standard_normal(N_DRAWS)
         self.scores, self.draws = [], []
 
-    def add(self, model, checkpoint, r, *, subject="average", roi="ATL", side="L", **about):
+    def add(
+        self, model, checkpoint, r, *, subject="average", roi="ATL", side="L", layer=-1, **about
+    ):
         cell = {"dataset": "toy", "fit": "f", "model": model, "checkpoint": checkpoint}
-        where = {**cell, "layer": -1, "subject": subject, "roi": roi, "hemisphere": side}
+        where = {**cell, "layer": layer, "subject": subject, "roi": roi, "hemisphere": side}
         self.scores.append(
             {
                 **where,
@@ -45,6 +47,9 @@ class Study:
                 "role": "trained",
                 "family": "fam",
                 "n_params": 1e6,
+                "n_layers": 4,
+                "depth": np.nan,
+                "width": 8.0,
                 "step": np.nan,
                 "tokens_seen": np.nan,
                 "final": True,
@@ -166,6 +171,83 @@ def test_two_models_make_no_law(rng):
     assert "slope" in table.columns
 
 
+def test_untrained_twins_have_a_line_of_their_own(rng):
+    study = Study(rng)
+    for k in range(3):
+        study.add(f"m{k}", "main", 0.1 * k, n_params=10.0**k)
+        twin = {"role": "untrained", "final": False, "n_params": 10.0**k}
+        for seed in (1, 2):
+            study.add(f"m{k}", f"untrained-seed{seed}", 0.05 * k * seed, **twin)
+    table = statistics.fit_scaling(*study.tables())
+    found = row(table, outcome="r", role="untrained")
+    assert (found["slope"], found["n_models"]) == pytest.approx((0.05, 3))
+    assert found["slope_ln"] == pytest.approx(0.05 / np.log(10))
+
+
+# --- controls -------------------------------------------------------------------------------------
+
+
+def control(study: Study, **where) -> pd.Series:
+    table = statistics.control_scaling(*study.tables())
+    return row(table, **{"outcome": "r", "models": "all", **where})
+
+
+def test_the_interval_of_a_line_over_models_is_that_of_resampled_models(rng):
+    study, n, noise = Study(rng), 150, 0.02
+    sizes = 10.0 ** rng.uniform(7, 10, n)
+    for k, size in enumerate(sizes):
+        study.add(f"m{k}", "main", 0.1 + noise * rng.standard_normal(), n_params=size)
+    found = control(study, method="line")
+    spread = 2 * 1.96 * noise / np.sqrt(n) / np.log10(sizes).std()
+    assert found["ci_high"] - found["ci_low"] == pytest.approx(spread, rel=0.2)
+
+
+def test_large_models_are_also_taken_alone(rng):
+    study = Study(rng)
+    for k, size in enumerate((1e8, 1e9, 3e9, 4e9, 5e9, 6e9, 7e9, 8e9)):
+        study.add(f"m{k}", "main", 0.1 * k if size > 3e9 else 0.0, n_params=size)
+    found = control(study, method="line", models="above 3e9")
+    assert found["n_models"] == 5
+    x = np.log10([4e9, 5e9, 6e9, 7e9, 8e9])
+    assert found["coefficient"] == pytest.approx(stats.linregress(x, 0.1 * np.arange(3, 8)).slope)
+
+
+def test_predictors_that_say_the_same_make_no_regression(rng):
+    study = Study(rng)
+    for k in range(8):
+        study.add(f"m{k}", "main", rng.uniform(), n_params=10.0**k, width=10.0 + k, n_layers=3)
+    table = statistics.control_scaling(*study.tables())
+    assert set(table["method"]) == {"line"}
+
+
+def test_families_that_differ_do_not_bias_the_slope_of_the_mixed_model(rng):
+    study, slope = Study(rng), 0.02
+    for family in range(6):  # large families score low, so that a line over all models falls
+        for size in np.arange(3) + family:
+            r = 0.5 + slope * size - 0.05 * family + 0.001 * rng.standard_normal()
+            study.add(f"{family}-{size}", "main", r, family=f"f{family}", n_params=10.0**size)
+    assert control(study, method="line")["coefficient"] < 0
+    found = control(study, method="mixed", predictor="log10_params")
+    assert found["ci_low"] < slope < found["ci_high"]
+    assert found["coefficient"] == pytest.approx(slope, abs=0.002)
+    families = control(study, method="mixed", predictor="family")
+    assert (families["n_models"], families["n_families"]) == (18, 6)
+    assert families["coefficient"] == pytest.approx(np.std(0.05 * np.arange(6), ddof=1), rel=0.1)
+    assert families["p"] < 0.001
+
+
+def test_the_depth_of_the_best_layer_is_an_outcome(rng):
+    study = Study(rng)
+    for k, n_layers in enumerate((4, 8, 8)):
+        for layer in range(n_layers + 1):
+            r = 0.2 - 0.01 * abs(layer - 2)
+            known = {"n_params": 10.0**k, "n_layers": n_layers}
+            study.add(f"m{k}", "main", r, layer=layer, depth=layer / n_layers, **known)
+        study.add(f"m{k}", "main", 0.2, n_params=10.0**k, n_layers=n_layers)
+    found = control(study, outcome="best_depth")
+    assert found["coefficient"] == pytest.approx((0.25 - 0.5) / 2)
+
+
 # --- lateralization -------------------------------------------------------------------------------
 
 
@@ -193,12 +275,13 @@ def test_left_minus_right_its_index_and_its_growth_with_size(rng):
     assert found["ci_low"] < found["difference"] < found["ci_high"]
     assert found["slope_log10_params"] == pytest.approx(0.02)
     assert found["slope_ci_low"] < 0.02 < found["slope_ci_high"]
+    assert found["normalized_ci_low"] == pytest.approx(found["ci_low"] / 0.5)
 
 
-def test_the_p_of_a_group_difference_flips_its_subjects(rng):
+def test_the_p_of_a_group_difference_and_of_its_slope_flip_the_subjects(rng):
     found = row(statistics.fit_lateralization(*lateral_study(rng)), model="m2", subject="group")
-    # Three subjects lean left: of 8 sign patterns, two are as extreme.
-    assert found["p"] == pytest.approx(2 / 8)
+    # Three subjects lean left, more so in larger models: of 8 sign patterns, two are as extreme.
+    assert (found["p"], found["slope_p"]) == pytest.approx((2 / 8, 2 / 8))
 
 
 def test_the_index_of_scores_around_zero_is_not_defined(rng):
@@ -228,6 +311,38 @@ def test_all_targets_are_compared_only_where_both_sides_have_the_same_rois(rng, 
         for roi in (*rois, "all"):
             study.add("m", "main", 0.2, roi=roi, side=side)
     assert set(statistics.fit_lateralization(*study.tables())["roi"]) == kept
+
+
+# --- lateralization against twins and baselines --------------------------------------------------
+
+
+def emergence_study(rng):
+    """A model that leans left by .04, its twin that leans right by .01, and a baseline."""
+    study = Study(rng, noise=0.1)
+    for subject, shift in (("01", 0.0), ("02", 0.02), ("03", -0.01), ("group", 0.01 / 3)):
+        for model, checkpoint, gap, about in (
+            ("m", "step8", 0.04 + shift, {"step": 8.0}),
+            ("m", "untrained-seed1", -0.01, {"role": "untrained", "final": False}),
+            ("random-vector", "seed1", 0.0, {"role": "baseline"}),
+            ("random-vector", "seed2", 0.02, {"role": "baseline"}),
+        ):
+            study.add(model, checkpoint, 0.2 + gap, subject=subject, **about)
+            study.add(model, checkpoint, 0.2, subject=subject, side="R", **about)
+    return study.tables()
+
+
+def test_a_left_advantage_is_compared_with_that_of_the_twin_and_of_baselines(rng):
+    table = statistics.contrast_lateralization(*emergence_study(rng))
+    assert set(table["against"]) == {"untrained", "random-vector"}
+    twin = row(table, against="untrained", subject="group")
+    assert (twin["step"], twin["model"]) == (8, "m")
+    assert twin["gain"] == pytest.approx(0.05 + 0.01 / 3)
+    assert twin["difference_against"] == pytest.approx(-0.01)
+    # Noise of sd .1 that all share cancels; what is left is four sides' own, of sd .01.
+    assert twin["ci_high"] - twin["ci_low"] == pytest.approx(2 * 1.96 * 0.02, rel=0.2)
+    assert twin["p"] == pytest.approx(2 / 8)  # all three subjects gain
+    seeds = row(table, against="random-vector", subject="group")
+    assert seeds["difference_against"] == pytest.approx(0.01)
 
 
 # --- contrasts ------------------------------------------------------------------------------------
@@ -319,7 +434,13 @@ def test_a_study_of_one_model_on_one_side_has_empty_tables_with_their_columns(rn
     study = Study(rng)
     study.add("a", "main", 0.1, subject="01", side="L")
     scores, draws = study.tables()
-    for make in (statistics.fit_scaling, statistics.fit_lateralization, statistics.track_training):
+    for make in (
+        statistics.fit_scaling,
+        statistics.control_scaling,
+        statistics.fit_lateralization,
+        statistics.contrast_lateralization,
+        statistics.track_training,
+    ):
         table = make(scores, draws)
         assert table.empty
         assert {"dataset", "roi"} < set(table.columns)

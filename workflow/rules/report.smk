@@ -7,6 +7,7 @@ localrules:
     plot_training,
     plot_scaling,
     plot_lateralization,
+    plot_emergence,
     plot_recovery,
     write_table_page,
     write_software_page,
@@ -182,6 +183,37 @@ rule plot_lateralization:
     shell:
         "python workflow/scripts/plot_lateralization.py --scores {input.scores} --quality {input.quality}"
         " --lateralization {input.lateralization} --spec {params.spec:q} --output {output} 2> {log}"
+
+
+rule plot_emergence:
+    input:
+        scores=table("scores"),
+        quality=table("quality"),
+        lateralization=table("lateralization"),
+        contrasts=table("lateralization_contrasts"),
+    output:
+        report(
+            fit_figure("emergence"),
+            caption="../report/emergence.rst",
+            category="6 Left and right",
+            subcategory="{dataset}",
+            labels={"fit": "{fit}", "figure": "emergence"},
+        ),
+    log:
+        paths.log(fit_figure("emergence")),
+    benchmark:
+        paths.benchmark(fit_figure("emergence"))
+    threads: 1
+    resources:
+        mem_mb=memory_of(costs.read_scores),
+        runtime=runtime_of(costs.read_scores),
+    params:
+        spec=spec_of(reporting.fit_view),
+        code=code_of("plot_emergence"),
+    shell:
+        "python workflow/scripts/plot_emergence.py --scores {input.scores} --quality {input.quality}"
+        " --lateralization {input.lateralization} --contrasts {input.contrasts}"
+        " --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule plot_quality:

@@ -39,7 +39,8 @@ rule fit_scaling:
         scores=table("scores"),
         draws=table("draws"),
     output:
-        table("scaling"),
+        scaling=table("scaling"),
+        controls=table("scaling_controls"),
     log:
         paths.log(table("scaling")),
     benchmark:
@@ -52,7 +53,7 @@ rule fit_scaling:
         code=code_of("fit_scaling"),
     shell:
         "python workflow/scripts/fit_scaling.py --scores {input.scores} --draws {input.draws}"
-        " --output {output} 2> {log}"
+        " --output {output.scaling} --controls-output {output.controls} 2> {log}"
 
 
 rule fit_lateralization:
@@ -60,7 +61,8 @@ rule fit_lateralization:
         scores=table("scores"),
         draws=table("draws"),
     output:
-        table("lateralization"),
+        lateralization=table("lateralization"),
+        contrasts=table("lateralization_contrasts"),
     log:
         paths.log(table("lateralization")),
     benchmark:
@@ -73,7 +75,7 @@ rule fit_lateralization:
         code=code_of("fit_lateralization"),
     shell:
         "python workflow/scripts/fit_lateralization.py --scores {input.scores} --draws {input.draws}"
-        " --output {output} 2> {log}"
+        " --output {output.lateralization} --contrasts-output {output.contrasts} 2> {log}"
 
 
 rule contrast_models:

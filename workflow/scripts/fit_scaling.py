@@ -1,4 +1,4 @@
-"""Regress scores on the size of models, their perplexity and a benchmark."""
+"""Regress scores on the size of models, their perplexity and a benchmark, with controls."""
 
 from lmcortex import cli, provenance, statistics, storage
 
@@ -7,12 +7,15 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--scores", required=True)
     parser.add_argument("--draws", required=True)
-    parser.add_argument("--output", required=True)
+    parser.add_argument("--output", required=True, help="table scaling")
+    parser.add_argument("--controls-output", required=True, help="table scaling_controls")
     args = parser.parse_args()
 
     scores, draws = storage.read_table(args.scores), storage.read_table(args.draws)
-    table = statistics.fit_scaling(scores, draws)
-    storage.write_study_table(table, args.output, provenance.record("fit_scaling", args.spec))
+    record = provenance.record("fit_scaling", args.spec)
+    storage.write_study_table(statistics.fit_scaling(scores, draws), args.output, record)
+    controls = statistics.control_scaling(scores, draws)
+    storage.write_study_table(controls, args.controls_output, record)
 
 
 if __name__ == "__main__":

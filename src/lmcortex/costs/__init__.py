@@ -93,7 +93,7 @@ __all__ = [
 FROM_SCORES = (
     *("fit_scaling", "fit_lateralization", "contrast_models", "track_training", "recover_truth"),
     *("plot_overview", "plot_layers", "plot_heatmap", "plot_training", "plot_scaling"),
-    *("plot_lateralization", "plot_quality", "plot_recovery", "write_table_page"),
+    *("plot_lateralization", "plot_emergence", "plot_quality", "plot_recovery", "write_table_page"),
     *("plot_geometry", "plot_modules", "plot_module_scores", "plot_onsets"),
     *("plot_relation", "plot_variants"),
     *("plot_window_fits", "plot_yoking", "plot_window_relation"),

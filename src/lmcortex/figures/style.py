@@ -176,10 +176,13 @@ def panel_title(roi: str, hemisphere: str) -> str:
 
 def colours(names: Sequence[str]) -> dict[str, Any]:
     """Give each name a colour; more names than colours share a sequential map, in their order."""
-    if len(names) <= len(CYCLE):
-        return dict(zip(names, CYCLE, strict=False))
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(names)))
-    return dict(zip(names, shades, strict=True))
+    return dict(zip(names, CYCLE, strict=False)) if len(names) <= len(CYCLE) else shades(names)
+
+
+def shades(names: Sequence[str]) -> dict[str, Any]:
+    """Give each name a colour of a sequential map, in their order."""
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(names)))
+    return dict(zip(names, colours, strict=True))
 
 
 def mark_ceilings(

@@ -56,7 +56,7 @@ def training(scores: pd.DataFrame, trajectories: pd.DataFrame, view: View) -> Fi
             _untrained(axis, here[here["model"] == model], colour, x)
         _onset_marks(axis, select.panel(onsets, roi, side), palette, last)
         style.mark_best_baseline(axis, here)
-    _step_axis(axes, first, last)
+    step_axis(axes, first, last)
     notes = style.mark_ceilings(axes, select.ceilings(rows, shown))
     style.title_panels(axes, shown, notes)
     for axis in axes[-columns:]:
@@ -114,7 +114,7 @@ def _onset_marks(axis: "Axes", rows: pd.DataFrame, palette: dict[str, Any], last
         axis.plot(row["onset50"], y, "^", markersize=6.5, gid="onset50", **place)
 
 
-def _step_axis(axes: list["Axes"], first: float, last: float) -> None:
+def step_axis(axes: list["Axes"], first: float, last: float) -> None:
     """Scale the shared step axis as a logarithm that still has room for step 0."""
     axes[0].set_xscale("symlog", linthresh=first, linscale=0.7)
     decades = [10.0**k for k in range(12) if first <= 10.0**k <= last]

@@ -13,19 +13,22 @@ from lmcortex.scores import AVERAGE, CELL, GROUP, KEY, NESTED
 SUMMARIES = (AVERAGE, GROUP)
 DRAWS_KEY = [*CELL, "subject", "roi", "hemisphere"]
 # What the study tables hold of a model beside its scores.
-ABOUT = ["role", "family", "n_params", "step", "tokens_seen", "final", "perplexity", "benchmark"]
+ABOUT = [
+    *("role", "family", "n_params", "width", "step", "tokens_seen", "final"),
+    *("perplexity", "benchmark"),
+]
 PER_STEP = "tokens_per_step"
 # Columns of labels in any study table; all others are numbers.
 TEXT = {
     *KEY,
-    *("role", "family", "outcome", "predictor", "paired_over"),
+    *("role", "family", "outcome", "predictor", "models", "paired_over", "against"),
     *("model_a", "checkpoint_a", "model_b", "checkpoint_b"),
     *("measure", "variant", "unit", "last_layer", "control", "method"),
     *("text", "side"),
     *("atom_set", "encoder", "sign", "network", "active", "deactive", "layers"),
     *("choice", "membership", "statistic", "null", "claim", "statement", "verdict", "detail"),
 }
-NUMBERS = ["n_params", "step", "tokens_seen", "perplexity", "benchmark"]
+NUMBERS = ["n_params", "width", "step", "tokens_seen", "perplexity", "benchmark"]
 
 
 def collect_scores(cells: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> pd.DataFrame:
@@ -34,8 +37,8 @@ def collect_scores(cells: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> pd
     Parameters
     ----------
     cells : tables of `scores.score_rois`.
-    spec : `models`, for each model its `role`, `family`, `n_params`, `tokens_per_step`, `final`
-        (the name of its last checkpoint in the study), `perplexity` and `benchmark`.
+    spec : `models`, for each model its `role`, `family`, `n_params`, `width`, `tokens_per_step`,
+        `final` (the name of its last checkpoint in the study), `perplexity` and `benchmark`.
 
     Returns
     -------

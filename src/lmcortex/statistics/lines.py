@@ -9,6 +9,7 @@ from lmcortex.inference import interval
 
 MIN_MODELS = 3
 ROLES = ("trained", "planted")
+TWIN = "untrained-seed1"  # the untrained twin that stands for an architecture
 
 
 class Line(NamedTuple):
@@ -24,8 +25,9 @@ class Line(NamedTuple):
 
 
 def final_checkpoints(nested: pd.DataFrame) -> pd.DataFrame:
-    """Keep the last checkpoint of each trained or planted model, and add `log10_params`."""
-    rows = nested[nested["final"] & nested["role"].isin(ROLES)]
+    """Keep each trained or planted model's last checkpoint and its twin; add `log10_params`."""
+    last = nested["final"] & nested["role"].isin(ROLES)
+    rows = nested[last | (nested["checkpoint"] == TWIN)]
     return rows.assign(log10_params=np.log10(rows["n_params"].astype(float)))
 
 
@@ -40,10 +42,8 @@ def fit_line(rows: pd.DataFrame, predictor: str) -> Line | None:
     x, y = rows[predictor].to_numpy(float), rows["value"].to_numpy(float)
     if len(x) < MIN_MODELS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    centred = x - x.mean()
-    weights = centred / (centred @ centred)
-    low, high = interval(weights @ np.stack(list(rows["draws"])))
-    slope = float(weights @ y)
+    low, high = interval(slope_draws(rows, predictor))
+    slope = float(slope_weights(x) @ y)
     over_models: Any = pearsonr(x, y)
     return Line(
         intercept=float(y.mean() - slope * x.mean()),
@@ -54,3 +54,15 @@ def fit_line(rows: pd.DataFrame, predictor: str) -> Line | None:
         p=float(over_models.pvalue),
         n_models=len(x),
     )
+
+
+def slope_weights(x: np.ndarray) -> np.ndarray:
+    """Return the weights of the values at x in their least-squares slope; values may be columns."""
+    centred = x - x.mean()
+    return centred / (centred @ centred)
+
+
+def slope_draws(rows: pd.DataFrame, predictor: str) -> np.ndarray:
+    """Return the slope of each draw."""
+    weights = slope_weights(rows[predictor].to_numpy(float))
+    return weights @ np.stack(list(rows["draws"]))
