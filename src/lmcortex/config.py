@@ -93,11 +93,20 @@ class Folds(Section):
 
 
 class Alphas(Section):
-    """Ridge penalties: logspace(low, high, n) times trace(K) / n_samples."""
+    """Ridge penalties: logspace(low, high, n)."""
 
     low: float = -3
     high: float = 5
     n: int = Field(default=17, ge=1)
+    scale: Literal["trace", "none"] = Field(
+        default="trace",
+        description="trace: times trace(K) / n_samples, which means the same for every width",
+    )
+    choice: Literal["target", "common"] = Field(
+        default="target",
+        description="target: each target's own, by the squared error over all inner folds; common: "
+        "one for all, by their mean r on the first inner fold, as in Bonnasse-Gahot & Pallier 2024",
+    )
 
 
 class Delays(Section):

@@ -78,7 +78,15 @@ def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str
         mode="json", include={"pooling", "response", "folds", "alphas"}
     )
     cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
-    return {**cell, "kind": plan.datasets[dataset].kind, **settings}
+    found = plan.datasets[dataset]
+    return {
+        **cell,
+        "kind": found.kind,
+        **settings,
+        # Voxels are many, and noisier than single precision.
+        "dtype": "float32" if found.voxelwise else "float64",
+        "predictions": "average" if found.voxelwise and len(found.subjects) > 1 else "all",
+    }
 
 
 def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -> Spec:

@@ -96,6 +96,44 @@ def read_dataset(path: str | Path) -> "xr.Dataset":
     return xr.load_dataset(path, engine="h5netcdf")
 
 
+@contextmanager
+def growing_dataset(
+    frame: "xr.Dataset", variables: Mapping[str, tuple[tuple[str, ...], str]], path: str | Path
+) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """Write a NetCDF file whose variables are too large to be held at once.
+
+    Parameters
+    ----------
+    frame : coordinates of all dimensions, and attributes.
+    variables : dimensions and dtype by name.
+
+    Yields
+    ------
+    The variables, to be assigned to slice by slice; and the attributes, to be added to: what the
+    file was made with under `provenance`.
+    """
+    import h5netcdf
+
+    attributes: dict[str, Any] = {}
+    with replacing(path) as temporary:
+        frame.to_netcdf(temporary, engine="h5netcdf")
+        with h5netcdf.File(temporary, "r+") as file:
+            for name, (dimensions, dtype) in variables.items():
+                file.create_variable(name, dimensions, dtype)
+            yield file.variables, attributes
+            provenance = attributes.pop("provenance")
+            file.attrs.update({**attributes, PROVENANCE_KEY: dumps(provenance).decode()})
+
+
+@contextmanager
+def open_dataset(path: str | Path) -> Iterator["xr.Dataset"]:
+    """Open a NetCDF file whose variables are read when, and as far as, they are used."""
+    import xarray as xr
+
+    with xr.open_dataset(path, engine="h5netcdf", cache=False) as dataset:
+        yield dataset
+
+
 def write_arrays(
     arrays: Mapping[str, "np.ndarray"], path: str | Path, provenance: Provenance, **metadata: str
 ) -> None:

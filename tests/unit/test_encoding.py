@@ -6,12 +6,12 @@ import pytest
 import xarray as xr
 
 from lmcortex import encoding, storage
-from lmcortex.encoding.design import sample_operator, scale_columns
-from lmcortex.encoding.ridge import use_device
+from lmcortex.encoding.design import sample_operators, scale_columns, target_batches
+from lmcortex.encoding.devices import use_device
 from lmcortex.errors import InputError
 from lmcortex.folds import make_folds
 
-ALPHAS = {"low": -3, "high": 5, "n": 17}
+ALPHAS = {"low": -3, "high": 5, "n": 17, "scale": "trace", "choice": "target"}
 SPEC = {
     "dataset": "toy",
     "fit": "shuffled",
@@ -21,6 +21,8 @@ SPEC = {
     "response": None,
     "folds": {"scheme": "shuffled", "n": 4, "seed": 0},
     "alphas": ALPHAS,
+    "dtype": "float64",
+    "predictions": "all",
 }
 WORDS = pd.DataFrame({"run": [], "onset": [], "duration": []})
 
@@ -28,11 +30,6 @@ WORDS = pd.DataFrame({"run": [], "onset": [], "duration": []})
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def on_cpu():
-    use_device("cpu")
 
 
 def sentences(n: int) -> pd.DataFrame:
@@ -56,7 +53,7 @@ def recorded(values: np.ndarray, items: pd.DataFrame, subject: str = "01") -> xr
 
 def fit(layers: dict, values: np.ndarray, items: pd.DataFrame, **changes) -> xr.Dataset:
     responses = encoding.stack_responses([recorded(values, items)], items)
-    features = encoding.Features("items", layers.items())
+    features = encoding.Features("items", layers)
     return encoding.fit_encoding(features, responses, items, WORDS, {**SPEC, **changes})
 
 
@@ -147,7 +144,7 @@ def test_subjects_fitted_together_equal_subjects_fitted_alone(rng):
         recorded(v, items, subject) for v, subject in zip(values, ("01", "average"), strict=True)
     ]
     together = encoding.fit_encoding(
-        encoding.Features("items", layers.items()),
+        encoding.Features("items", layers),
         encoding.stack_responses(parts, items),
         items,
         WORDS,
@@ -228,7 +225,7 @@ def test_responses_that_cannot_be_fitted_are_refused(rng, kind, message):
     items = sentences(20)
     values = broken(rng.standard_normal((20, 2)), kind)
     with pytest.raises(InputError, match=message):
-        encoding.stack_responses([recorded(values, items)], items)
+        list(target_batches(encoding.stack_responses([recorded(values, items)], items), 10))
 
 
 def test_responses_in_another_order_than_the_items_are_refused(rng):
@@ -246,7 +243,7 @@ def test_word_features_pass_through_each_runs_own_response(rng):
     onsets = np.sort(rng.uniform(0, 70, (2, 25)), axis=1)
     words = pd.DataFrame({"run": np.repeat(runs, 25), "onset": onsets.ravel(), "duration": 0.3})
     states = rng.standard_normal((50, 3))
-    glover = sample_operator("words", items, words, {"kind": "story", "response": "glover"})
+    [glover] = sample_operators("words", items, words, {"kind": "story", "response": "glover"})
     on_samples = glover(states)
     for run, rows in enumerate((slice(0, 25), slice(25, 50))):
         events = np.stack([onsets[run], np.full(25, 0.3), states[rows, 1]])
@@ -254,13 +251,16 @@ def test_word_features_pass_through_each_runs_own_response(rng):
         assert np.abs(on_samples[40 * run : 40 * run + 40, 1] - expected[:, 0]).max() < 1e-6
 
 
-def test_delays_set_shifted_copies_side_by_side():
+def test_each_delay_shifts_a_copy():
     items = pd.DataFrame({"run": "1", "time": 2.0 * np.arange(10)})
     words = pd.DataFrame({"run": "1", "onset": [0.0, 6.0], "duration": [0.0, 0.0]})
     spec = {"kind": "story", "response": {"delays": [2, 4]}}
-    found = sample_operator("words", items, words, spec)(np.array([[1.0], [5.0]]))
-    assert found[:, 0].tolist() == [0, 1, 0, 0, 5, 0, 0, 0, 0, 0]
-    assert found[:, 1].tolist() == [0, 0, 1, 0, 0, 5, 0, 0, 0, 0]
+    early, late = (
+        to_samples(np.array([[1.0], [5.0]]))[:, 0].tolist()
+        for to_samples in sample_operators("words", items, words, spec)
+    )
+    assert early == [0, 1, 0, 0, 5, 0, 0, 0, 0, 0]
+    assert late == [0, 0, 1, 0, 0, 5, 0, 0, 0, 0]
 
 
 @pytest.fixture
@@ -274,8 +274,8 @@ def features_file(tmp_path):
 
 def test_features_are_read_by_pooling_and_block_of_layers(features_file):
     rows, layers = encoding.read_features(features_file, "mean", "01-01")
-    assert (rows, [(n, x[0, 0]) for n, x in layers]) == ("items", [(1, 1.0)])
-    assert [n for n, _ in encoding.read_features(features_file, "mean").layers] == [0, 1]
+    assert (rows, [(n, x[0, 0]) for n, x in layers.items()]) == ("items", [(1, 1.0)])
+    assert list(encoding.read_features(features_file, "mean").layers) == [0, 1]
 
 
 def test_a_pooling_or_layer_that_was_not_extracted_is_refused(features_file):

@@ -46,7 +46,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     said = neurons.planted_neurons(latents, regions, runs, SPEC)
     path = tmp_path_factory.mktemp("neurons") / "main.safetensors"
     storage.write_arrays({f"word/{n:02d}": a for n, a in enumerate(said)}, path, {}, rows="words")
-    layers = [planted.seen(runs, layer) for _, layer in read_features(path, "word").layers]
+    layers = [planted.seen(runs, layer) for layer in read_features(path, "word").layers.values()]
     return Simulated(items, runs, latents, planted.seen(runs, latents), layers)
 
 

@@ -1,6 +1,6 @@
 """What goes into an encoder: a model's states and the responses, on the same samples."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,14 +17,31 @@ if TYPE_CHECKING:
 # A column that varies by less than float32 can tell from its size holds rounding errors only.
 FLOAT32_PRECISION = 1e-6
 
-Layers = Iterable[tuple[int, np.ndarray]]
+Operator = Callable[[np.ndarray], np.ndarray]
 
 
 class Features(NamedTuple):
-    """States of one model: which table their rows follow, and one array per layer."""
+    """States of one model: which table their rows follow, and one array for each layer."""
 
     rows: str
-    layers: Layers
+    layers: Mapping[int, np.ndarray]
+
+
+class LayersOnDisk(Mapping[int, np.ndarray]):
+    """The layers of a features file, each read when it is asked for."""
+
+    def __init__(self, path: str | Path, keys: Mapping[int, str]) -> None:
+        self._path, self._keys = path, dict(keys)
+
+    def __getitem__(self, layer: int) -> np.ndarray:
+        with storage.open_arrays(self._path) as arrays:
+            return arrays.get_tensor(self._keys[layer])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def read_features(path: str | Path, pooling: str, layers: str | None = None) -> Features:
@@ -54,13 +71,7 @@ def read_features(path: str | Path, pooling: str, layers: str | None = None) -> 
             f"{path}: pooling {pooling}, layers {layers or 'all'} wanted; the file holds "
             f"{', '.join(sorted(keys))}; extract the features again"
         )
-    return Features(rows, _read_layers(path, {layer: found[layer] for layer in wanted}))
-
-
-def _read_layers(path: str | Path, keys: Mapping[int, str]) -> Iterator[tuple[int, np.ndarray]]:
-    for layer, key in keys.items():
-        with storage.open_arrays(path) as arrays:
-            yield layer, arrays.get_tensor(key)
+    return Features(rows, LayersOnDisk(path, {layer: found[layer] for layer in wanted}))
 
 
 def stack_responses(responses: Sequence["xr.Dataset"], items: "pd.DataFrame") -> "xr.Dataset":
@@ -68,8 +79,7 @@ def stack_responses(responses: Sequence["xr.Dataset"], items: "pd.DataFrame") ->
 
     Raises
     ------
-    InputError : another number or order of samples than the items, a value that is not finite, or
-        a target that never changes.
+    InputError : another number or order of samples than the items.
     """
     import xarray as xr
 
@@ -87,53 +97,78 @@ def stack_responses(responses: Sequence["xr.Dataset"], items: "pd.DataFrame") ->
                 f"sub-{subject}: sample {wrong[0]} is item `{found[wrong[0]]}`, items.parquet has "
                 f"`{items['item'].iloc[wrong[0]]}` there; prepare the responses again"
             )
-        _check_targets(part["response"].to_numpy(), part["target"].to_numpy(), subject)
         n_targets = part.sizes["target"]
         parts.append(part.assign_coords(subject=("target", np.full(n_targets, subject))))
+    if len(parts) == 1:  # as it is, so that a file that was opened and not read stays so
+        return parts[0]
     return xr.concat(parts, "target", join="override", combine_attrs="drop_conflicts")
 
 
-def _check_targets(values: np.ndarray, names: np.ndarray, subject: str) -> None:
+def target_batches(responses: "xr.Dataset", size: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Read responses a batch of targets at a time.
+
+    Parameters
+    ----------
+    responses : from `stack_responses`.
+    size : targets in a batch.
+
+    Yields
+    ------
+    The slice of the targets, and their (n_samples, n_targets) responses in float64.
+
+    Raises
+    ------
+    InputError : a value that is not finite, or a target that never changes.
+    """
+    names, subjects = (responses[name].to_numpy() for name in ("target", "subject"))
+    for start in range(0, len(names), size):
+        batch = slice(start, min(start + size, len(names)))
+        values = responses["response"][:, batch].to_numpy().astype(np.float64)
+        _check_targets(values, names[batch], subjects[batch])
+        yield batch, values
+
+
+def _check_targets(values: np.ndarray, names: np.ndarray, subjects: np.ndarray) -> None:
     if (bad := np.argwhere(~np.isfinite(values))).size:
         sample, target = bad[0]
         raise InputError(
-            f"sub-{subject}: target {names[target]}, sample {sample} is {values[sample, target]}, "
-            "expected a number; prepare the responses again"
+            f"sub-{subjects[target]}: target {names[target]}, sample {sample} is "
+            f"{values[sample, target]}, expected a number; prepare the responses again"
         )
     if (constant := np.flatnonzero(np.ptp(values, axis=0) == 0)).size:
         raise InputError(
-            f"sub-{subject}: target {names[constant[0]]} never changes; leave the target or the "
-            "subject out"
+            f"sub-{subjects[constant[0]]}: target {names[constant[0]]} never changes; leave the "
+            "target or the subject out"
         )
 
 
-def sample_operator(
-    rows: str,
-    items: "pd.DataFrame",
-    words: "pd.DataFrame",
-    spec: Mapping[str, Any],
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the function that takes feature rows to samples.
+def sample_operators(
+    rows: str, items: "pd.DataFrame", words: "pd.DataFrame", spec: Mapping[str, Any]
+) -> list[Operator]:
+    """Return the functions that take feature rows to samples, each to a block of columns.
 
     Rows of items are samples already. Rows of words pass through the haemodynamic response, one
-    linear operator per run that is built once and applied to every unit of every layer.
+    linear operator per run that is built once and applied to every unit of every layer; or through
+    one operator for each delay.
     """
     if rows == "items":
-        return lambda states: states
+        return [lambda states: states]
     if spec["kind"] != "story":
         raise InputError(f"features of words, dataset of kind {spec['kind']}: words need a story")
-    runs = [_run_operator(run, items, words, spec["response"]) for run in items["run"].unique()]
+    runs = [_run_operators(run, items, words, spec["response"]) for run in items["run"].unique()]
+    here = [words_here for words_here, _ in runs]
+    return [
+        lambda states, block=block: np.concatenate(
+            [operator(states[rows]) for rows, operator in zip(here, block, strict=True)]
+        )
+        for block in zip(*(operators for _, operators in runs), strict=True)
+    ]
 
-    def to_samples(states: np.ndarray) -> np.ndarray:
-        return np.concatenate([operator(states[here]) for here, operator in runs])
 
-    return to_samples
-
-
-def _run_operator(
+def _run_operators(
     run: str, items: "pd.DataFrame", words: "pd.DataFrame", response: Any
-) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Return which words belong to a run, and the function that takes them to its samples."""
+) -> tuple[np.ndarray, list[Operator]]:
+    """Return which words belong to a run, and the functions that take them to its samples."""
     frame_times = items.loc[items["run"] == run, "time"].to_numpy(float)
     here = (words["run"] == run).to_numpy()
     onsets, durations = (words.loc[here, name].to_numpy(float) for name in ("onset", "duration"))
@@ -141,16 +176,12 @@ def _run_operator(
         raise InputError(f"words.parquet: run {run} has no words; prepare the stimuli again")
     if response == "glover":
         matrix = hrf_operator(onsets, durations, frame_times)
-        return here, lambda states: matrix @ states.astype(np.float64)
+        return here, [lambda states: matrix @ states.astype(np.float64)]
     middles = onsets + durations / 2
-
-    def delayed(states: np.ndarray) -> np.ndarray:
-        copies = [
-            words_to_grid(states, middles + delay, frame_times) for delay in response["delays"]
-        ]
-        return np.concatenate(copies, axis=1)
-
-    return here, delayed
+    return here, [
+        lambda states, delay=delay: words_to_grid(states, middles + delay, frame_times)
+        for delay in response["delays"]
+    ]
 
 
 def scale_columns(states: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, int]:

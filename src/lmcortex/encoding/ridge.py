@@ -1,21 +1,48 @@
-"""Cross-validated ridge by himalaya, one layer at a time."""
+"""Cross-validated ridge, one layer at a time: the brain side, matrix products of targets.
 
-import os
-from typing import Any, NamedTuple
+Penalties are chosen and targets predicted in the rotated axes of `lmcortex.encoding.rotations`, where
+a penalty is a scaling. Himalaya's `KernelRidgeCV` (Dupré la Tour et al. 2022, NeuroImage 264:119728)
+computes the same from a decomposition of its own for every call and fold.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lmcortex.errors import InputError
+from lmcortex.encoding.devices import Array, cast, library, put, take
+from lmcortex.encoding.rotations import (
+    Rotation,
+    Stimulus,
+    rotate_outer,
+    rotate_pairs,
+    training_pairs,
+)
 from lmcortex.folds import Folds
 from lmcortex.inference import correlate
 
-CARDS = ("/dev/nvidiactl", "/dev/kfd")  # device files of NVIDIA and AMD cards on Linux
-# Targets that himalaya predicts at once: bounds memory for voxels, one batch for ROI data.
-TARGETS_PER_BATCH = 2000
+# Predictions of several penalties are made at once, until they are this many columns.
+COLUMNS_AT_ONCE = 4000
+
+
+class Penalties(NamedTuple):
+    """The grid of penalties, and how one is chosen.
+
+    Attributes
+    ----------
+    grid : (n_alphas,).
+    relative : multiples of trace(K) / n_samples, so that they mean the same for every width.
+    common : one for all targets, by their mean r on the first other fold (Bonnasse-Gahot & Pallier
+        2024); else each target's own, by the mean squared error over all other folds.
+    """
+
+    grid: np.ndarray
+    relative: bool = True
+    common: bool = False
 
 
 class LayerFit(NamedTuple):
-    """One layer's cross-validated ridge.
+    """Some targets' cross-validated ridge on one layer.
 
     `r_test`, `r_inner` and `alpha_index` are (n_folds, n_targets); `prediction` is (n_samples,
     n_targets), out of fold.
@@ -27,152 +54,182 @@ class LayerFit(NamedTuple):
     prediction: np.ndarray
 
 
-def use_device(device: str) -> str:
-    """Choose where himalaya computes, for this process.
+class Batches(Protocol):
+    """Responses in batches of targets: each time it is called, from the first batch on."""
+
+    def __call__(self) -> Iterator[tuple[slice, np.ndarray]]: ...
+
+
+def fit_layer(
+    stimulus: Stimulus,
+    batches: Batches,
+    folds: Folds,
+    penalties: Penalties,
+    *,
+    device: str = "cpu",
+    dtype: str = "float64",
+) -> Iterator[tuple[slice, LayerFit]]:
+    """Cross-validate one layer, a batch of targets at a time.
 
     Parameters
     ----------
-    device : `cpu`, `cuda`, or `auto` (cuda where there is a GPU).
+    stimulus : the layer; with no column the prediction is the training mean.
+    batches : yields slices of targets, and their (n_samples, n_targets) responses.
+    device : `cpu` or `cuda`, that of `stimulus`.
+    dtype : precision of the products with targets; decompositions are always in float64.
 
-    Returns
-    -------
-    `cpu` or `cuda`.
+    Yields
+    ------
+    The slice of each batch, and its fit.
 
     Raises
     ------
-    InputError : `cuda` was asked for and there is no GPU.
+    FloatingPointError : a prediction is not finite though its input was.
     """
-    from himalaya.backend import set_backend
+    if not stimulus.width:
+        for where, measured in batches():
+            yield where, _fit_without_columns(measured, folds, len(penalties.grid))
+        return
+    n_samples = len(folds.test)
+    alphas = penalties.grid * (stimulus.trace / n_samples if penalties.relative else 1.0)
+    # The first other fold of fold 0 is fold 1, and of all others fold 0.
+    pairs = [(0, k) for k in range(1, folds.n)] if penalties.common else training_pairs(folds)
+    inner = rotate_pairs(stimulus, folds, pairs, dtype)
+    outer = rotate_outer(stimulus, folds, dtype)
+    common = None
+    if penalties.common:
+        common = _common_index(
+            (inner_scores(inner, put(measured, device, dtype), alphas, folds.n)[1], measured)
+            for _, measured in batches()
+        )
+    for where, measured in batches():
+        targets = put(measured, device, dtype)
+        loss, r = inner_scores(inner, targets, alphas, folds.n)
+        index = loss.argmin(axis=1) if common is None else np.tile(common, (1, len(targets[0])))
+        prediction = np.empty(measured.shape)
+        for fold, rotation in enumerate(outer):
+            held = rotation.held[fold]
+            prediction[held.samples] = take(predict(rotation, targets, alphas, index[fold], fold))
+        if not (np.isfinite(loss).all() and np.isfinite(prediction).all()):
+            raise FloatingPointError("ridge: a prediction is not finite though its input was")
+        r_test = np.stack(
+            [correlate(measured[test], prediction[test]) for test in _tests(folds)]
+        )
+        r_inner = np.take_along_axis(r, index[:, None], axis=1)[:, 0]
+        yield where, LayerFit(r_test, r_inner, index, prediction)
 
-    # Importing torch takes seconds, so `auto` first looks whether there is a card at all.
-    if device == "cuda" or (device == "auto" and any(map(os.path.exists, CARDS))):
-        import torch
 
-        if torch.cuda.is_available():
-            torch.backends.cuda.matmul.allow_tf32 = False
-            set_backend("torch_cuda", on_error="raise")
-            return "cuda"
-        if device == "cuda":
-            raise InputError("device: cuda was asked for, no GPU is visible; use cpu or auto")
-    set_backend("numpy", on_error="raise")
-    return "cpu"
+def _tests(folds: Folds) -> list[np.ndarray]:
+    return [folds.outer(fold)[1] for fold in range(folds.n)]
 
 
-def fit_layer(scaled: np.ndarray, measured: np.ndarray, folds: Folds, grid: np.ndarray) -> LayerFit:
-    """Cross-validate one layer.
-
-    Parameters
-    ----------
-    scaled : (n_samples, n_columns), z-scored; with no column the prediction is the training mean.
-    measured : (n_samples, n_targets).
-    grid : (n_alphas,), multiples of trace(K) / n_samples.
-    """
-    n_samples, n_targets = measured.shape
-    shape = (folds.n, n_targets)
-    fit = LayerFit(
-        r_test=np.zeros(shape),
-        r_inner=np.zeros(shape),
-        alpha_index=np.full(shape, len(grid) - 1),
-        prediction=np.empty((n_samples, n_targets)),
-    )
-    # One scale for all folds of a layer, so that an index means the same penalty in each:
-    # trace(K) is the sum of squares of the features.
-    alphas = grid * (scaled**2).sum() / n_samples if scaled.shape[1] else grid
+def _fit_without_columns(measured: np.ndarray, folds: Folds, n_alphas: int) -> LayerFit:
+    """Predict the training mean, whose correlation is 0 by definition."""
+    shape = (folds.n, measured.shape[1])
+    prediction = np.empty(measured.shape)
     for fold in range(folds.n):
         train, test = folds.outer(fold)
-        if scaled.shape[1]:
-            predicted, fit.alpha_index[fold], fit.r_inner[fold] = predict_fold(
-                scaled, measured[train], train, test, folds.inner(fold), alphas
-            )
-        else:
-            predicted = np.tile(measured[train].mean(axis=0), (len(test), 1))
-        fit.prediction[test] = predicted
-        fit.r_test[fold] = correlate(measured[test], predicted)
-    return fit
+        prediction[test] = measured[train].mean(axis=0)
+    return LayerFit(np.zeros(shape), np.zeros(shape), np.full(shape, n_alphas - 1), prediction)
 
 
-def predict_fold(
-    scaled: np.ndarray,
-    training: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    inner: list[tuple[np.ndarray, np.ndarray]],
-    alphas: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predict the test samples of one outer fold by himalaya's ridge.
+def _common_index(scores: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return for each outer fold the penalty of the highest mean r of all targets, (n_folds, 1)."""
+    total = 0.0
+    for r, _ in scores:
+        total = total + r.sum(axis=2)
+    return np.argmax(total, axis=1)[:, None]
 
-    Dupré la Tour et al. 2022, NeuroImage 264:119728. Where there are fewer columns than training
-    samples the ridge is solved for the columns, else for the samples (a linear kernel): the same
-    predictions, whichever matrix is smaller.
+
+def scalings(rotation: Rotation, alphas: np.ndarray) -> Array:
+    """Return S / (S^2 + a) for every penalty, (n_alphas, rank), in float64."""
+    singular = rotation.singular
+    penalty = put(alphas, str(singular.device).partition(":")[0])
+    return singular / (singular**2 + penalty[:, None])
+
+
+def inner_scores(
+    rotations: list[Rotation], targets: Array, alphas: np.ndarray, n_folds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score every penalty on the folds that choose it.
 
     Parameters
     ----------
-    scaled : (n_samples, n_columns); centred on every training set by the solver.
-    training : (n_train, n_targets) responses.
-    train, test : sample indices.
-    inner : (training, validation) index pairs within `train`.
-    alphas : (n_alphas,).
+    rotations : training sets without two folds.
+    targets : (n_samples, n_targets).
 
     Returns
     -------
-    predictions (n_test, n_targets), the index of each target's alpha, and its mean correlation
-    over the inner folds.
+    loss, r : (n_folds, n_alphas, n_targets) float64, means over the other folds of each outer fold:
+        mean squared error, and correlation (0 with a constant).
     """
-    from himalaya.backend import get_backend
-    from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
-    from himalaya.ridge import solve_ridge_cv_svd
-
-    backend = get_backend()
-    fitted, tested = backend.asarray(scaled[train]), backend.asarray(scaled[test])
-    solve: Any  # himalaya's annotations know no list of splits, though its docstrings do
-    if scaled.shape[1] < len(train):
-        solve, design, across = solve_ridge_cv_svd, fitted, tested
-    else:
-        solve, design, across = (
-            solve_kernel_ridge_cv_eigenvalues,
-            fitted @ fitted.T,
-            tested @ fitted.T,
-        )
-    scorer = InnerScores()
-    solution = solve(
-        design,
-        backend.asarray(training),
-        alphas=backend.asarray(alphas),
-        score_func=scorer,
-        cv=inner,
-        fit_intercept=True,
-        n_targets_batch=TARGETS_PER_BATCH,
-        n_targets_batch_refit=TARGETS_PER_BATCH,
-    )
-    chosen, weights, loss, intercept = map(backend.to_numpy, solution)
-    predicted = backend.to_numpy(across) @ weights + intercept
-    # himalaya keeps weights of 0 where every inner score was NaN: that must never pass for a fit.
-    if not (np.isfinite(loss).all() and np.isfinite(predicted).all()):
-        raise FloatingPointError("ridge: a prediction is not finite though its input was")
-    # The solver gives back exp(log(alpha)), so that values no longer equal the grid's.
-    index = np.abs(np.log(chosen)[:, None] - np.log(alphas)).argmin(axis=1)
-    r = scorer.correlations(len(inner), training.shape[1])
-    return predicted, index, r[:, index, np.arange(len(index))].mean(axis=0)
+    found: list[list[tuple[Array, Array]]] = [[] for _ in range(n_folds)]
+    for rotation in rotations:
+        for fold, scores in _scores_of(rotation, targets, alphas).items():
+            found[fold].append(scores)
+    means = [[sum(part) / len(part) for part in zip(*scores, strict=True)] for scores in found]
+    loss, r = (np.stack([take(cast(mean, "float64")) for mean in part]) for part in zip(*means, strict=True))
+    return loss, r
 
 
-class InnerScores:
-    """Negative mean squared error for the solver to choose by, the correlations kept beside it.
+def _scores_of(
+    rotation: Rotation, targets: Array, alphas: np.ndarray
+) -> dict[int, tuple[Array, Array]]:
+    """Return loss and correlation on each held out set, from sums of products.
 
-    himalaya calls it once per inner fold and batch of targets, in that order, with the predictions
-    of all alphas, so that the correlation at the chosen alpha needs no second pass.
+    Only the sum of squares of the predictions needs the predictions themselves.
     """
+    fitted = targets[rotation.train]
+    weights = rotation.left.T @ fitted  # U has no mean, so that the responses' needs no removal
+    mean = fitted.mean(0)
+    dtype = str(fitted.dtype).removeprefix("torch.")
+    scaling = cast(scalings(rotation, alphas), dtype)
+    found, xp = {}, library(targets)
+    for fold, held in rotation.held.items():
+        n = len(held.samples)
+        measured = targets[held.samples] - mean
+        offset = measured.mean(0)
+        measured = measured - offset
+        variation = (measured**2).sum(0)
+        covariation = scaling @ ((held.rows.T @ measured) * weights)
+        total = (scaling * held.rows.sum(0)) @ weights
+        squares = _squares(held.rows, scaling, weights)
+        loss = (variation + squares - 2 * (covariation + offset * total)) / n + offset**2
+        # Rounding leaves a constant prediction some spread.
+        spread = squares - total**2 / n
+        varies = (spread > 1e-6 * squares) & (variation > 0)
+        scale = xp.where(varies, spread * variation, xp.ones_like(spread))
+        found[fold] = loss, xp.where(varies, covariation / scale**0.5, xp.zeros_like(spread))
+    return found
 
-    def __init__(self) -> None:
-        self._r: list[np.ndarray] = []
 
-    def __call__(self, measured: Any, predicted: Any) -> Any:
-        from himalaya.backend import get_backend
-        from himalaya.scoring import correlation_score, l2_neg_loss
+def _squares(rows: Array, scaling: Array, weights: Array) -> Array:
+    """Return the sum of squares over held out samples of each penalty's predictions."""
+    n_alphas, n_targets = len(scaling), weights.shape[1]
+    step = max(1, COLUMNS_AT_ONCE // n_targets)
+    parts = []
+    for start in range(0, n_alphas, step):
+        predicted = rows @ (scaling[start : start + step, :, None] * weights)
+        predicted *= predicted
+        parts.append(predicted.sum(1))
+    return library(weights).concatenate(parts)
 
-        self._r.append(get_backend().to_numpy(correlation_score(measured, predicted)))
-        return l2_neg_loss(measured, predicted)
 
-    def correlations(self, n_folds: int, n_targets: int) -> np.ndarray:
-        """Return r, (n_folds, n_alphas, n_targets)."""
-        r = np.concatenate(self._r, axis=1)
-        return r.reshape(r.shape[0], n_folds, n_targets).transpose(1, 0, 2)
+def predict(
+    rotation: Rotation, targets: Array, alphas: np.ndarray, index: np.ndarray, fold: int
+) -> Array:
+    """Predict the held out samples of a fold, each target at its own penalty.
+
+    Parameters
+    ----------
+    targets : (n_samples, n_targets).
+    index : (n_targets,), places in `alphas`.
+
+    Returns
+    -------
+    (n_held, n_targets).
+    """
+    fitted = targets[rotation.train]
+    scaling = cast(scalings(rotation, alphas), str(fitted.dtype).removeprefix("torch."))
+    weights = scaling[index].T * (rotation.left.T @ fitted)
+    return rotation.held[fold].rows @ weights + fitted.mean(0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lmcortex import storage
-from lmcortex.encoding.design import read_features, sample_operator, scale_columns
+from lmcortex.encoding.design import read_features, sample_operators, scale_columns
 from lmcortex.errors import InputError
 from lmcortex.networks.dictionary import Dictionary, learn_dictionary
 from lmcortex.networks.surrogates import phase_randomised
@@ -51,11 +51,11 @@ def neuron_signals(path: "str | Path", items: "pd.DataFrame", words: "pd.DataFra
     ------
     InputError : no neuron varies in every run.
     """
-    to_samples = sample_operator("words", items, words, {"kind": "story", "response": "glover"})
+    [to_samples] = sample_operators("words", items, words, {"kind": "story", "response": "glover"})
     runs = items["run"].to_numpy()
     found = read_features(path, "word")
     values, layers, n_dropped = [], [], 0
-    for layer, states in found.layers:
+    for layer, states in found.layers.items():
         scaled, dropped = scale_columns(to_samples(states), runs)
         values.append((scaled.T / np.sqrt(len(items))).astype(np.float32))
         layers += [layer] * scaled.shape[1]

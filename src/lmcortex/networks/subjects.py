@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmcortex import storage
-from lmcortex.encoding.design import sample_operator, scale_columns, stack_responses
+from lmcortex.encoding.design import (
+    sample_operators,
+    scale_columns,
+    stack_responses,
+    target_batches,
+)
 from lmcortex.errors import InputError
 from lmcortex.folds import make_folds
 from lmcortex.networks.maps import BEYOND_RATE, ENCODERS, fit_maps, without
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 
 def word_rate(items: "pd.DataFrame", words: "pd.DataFrame") -> np.ndarray:
     """Return word rate (n_samples, 1): a one for each word, through the HRF, z-scored by run."""
-    to_samples = sample_operator("words", items, words, {"kind": "story", "response": "glover"})
+    [to_samples] = sample_operators("words", items, words, {"kind": "story", "response": "glover"})
     return scale_columns(to_samples(np.ones((len(words), 1))), items["run"].to_numpy())[0]
 
 
@@ -49,7 +54,8 @@ def map_atoms(
     from tqdm import tqdm
 
     stacked = stack_responses(responses, items)
-    values, subjects = stacked["response"].to_numpy(), stacked["subject"].to_numpy()
+    [(_, values)] = target_batches(stacked, stacked.sizes["target"])
+    subjects = stacked["subject"].to_numpy()
     runs, rate = items["run"].to_numpy(), word_rate(items, words)
     folds = make_folds(spec["folds"], items)
     found: dict[str, Any] = {}
