@@ -56,6 +56,11 @@ class Site(Section):
         default="auto",
         description="where models and encoders run; under cuda a missing GPU is an error",
     )
+    targets_per_batch: int = Field(
+        default=2000,
+        ge=1,
+        description="voxels that an encoder is fitted to at a time: bounds a job's memory",
+    )
     weights_budget_gb: float | None = Field(
         default=None,
         gt=0,

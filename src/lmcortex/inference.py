@@ -135,38 +135,44 @@ def resampled_correlations(
 
     Parameters
     ----------
-    measured, predicted : (n_samples, n_targets).
+    measured : (n_samples, n_targets).
+    predicted : (n_predictions, n_samples, n_targets), several predictions of the same targets.
     folds : (n_samples,).
     weights : (n, n_samples), from `resampling_weights`; the same for all targets.
 
     Returns
     -------
-    (n, n_targets): the mean over folds of the weighted correlation.
+    (n_predictions, n, n_targets): the mean over folds of the weighted correlation.
     """
     numbers = np.unique(folds)
-    total = np.zeros((len(weights), measured.shape[1]))
+    n_predictions, _, n_targets = predicted.shape
+    total = np.zeros((n_predictions, len(weights), n_targets))
     for fold in numbers:
         here = folds == fold
-        # Standardised first, so that the sums of squares below lose no digits.
-        y, x = standardise(measured[here]), standardise(predicted[here])
         w = weights[:, here] / weights[:, here].sum(axis=1, keepdims=True)
-        mean_y, mean_x = w @ y, w @ x
-        covariance = w @ (y * x) - mean_y * mean_x
-        variance = (w @ y**2 - mean_y**2) * (w @ x**2 - mean_x**2)
-        # A resample may hold one item many times over and nothing else: its r is 0.
-        usable = variance > 1e-24
-        total += np.where(usable, covariance / np.sqrt(np.where(usable, variance, 1.0)), 0.0)
+        # Standardised first, so that the sums of squares below lose no digits.
+        y = standardise(measured[here])
+        mean_y = w @ y
+        variance_y = w @ y**2 - mean_y**2
+        for i in range(n_predictions):
+            x = standardise(predicted[i, here])
+            mean_x = w @ x
+            covariance = w @ (y * x) - mean_y * mean_x
+            variance = variance_y * (w @ x**2 - mean_x**2)
+            # A resample may hold one item many times over and nothing else: its r is 0.
+            usable = variance > 1e-24
+            total[i] += np.where(usable, covariance / np.sqrt(np.where(usable, variance, 1.0)), 0.0)
     return total / len(numbers)
 
 
 def widen(draws: np.ndarray) -> np.ndarray:
-    """Scale the deviations of draws from their mean over the second axis by `FOLD_DEPENDENCE`.
+    """Scale the deviations of draws from their mean over the last axis by `FOLD_DEPENDENCE`.
 
     Parameters
     ----------
-    draws : (n_layers, n, n_targets), from resampling samples against fixed predictions.
+    draws : (n_layers, n), from resampling samples against fixed predictions.
     """
-    centre = draws.mean(axis=1, keepdims=True)
+    centre = draws.mean(axis=-1, keepdims=True)
     return centre + FOLD_DEPENDENCE * (draws - centre)
 
 

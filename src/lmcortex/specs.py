@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from lmcortex import registry
+from lmcortex.datasets import Dataset
 from lmcortex.plan import Plan
 
 Spec = dict[str, Any]
@@ -83,10 +84,23 @@ def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str
         **cell,
         "kind": found.kind,
         **settings,
-        # Voxels are many, and noisier than single precision.
-        "dtype": "float32" if found.voxelwise else "float64",
-        "predictions": "average" if found.voxelwise and len(found.subjects) > 1 else "all",
+        "dtype": target_dtype(found),
+        "predictions": kept_predictions(found),
     }
+
+
+def target_dtype(dataset: Dataset) -> str:
+    """Return the precision of products with targets: voxels are many, and noisy."""
+    return "float32" if dataset.voxelwise else "float64"
+
+
+def kept_predictions(dataset: Dataset) -> str:
+    """Say whose predictions a fit keeps.
+
+    Those of all voxels of all subjects would fill any disk, and what is said of several subjects
+    rests on the spread between them.
+    """
+    return "average" if dataset.voxelwise and len(dataset.subjects) > 1 else "all"
 
 
 def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -> Spec:

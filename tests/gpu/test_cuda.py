@@ -3,7 +3,6 @@
 import json
 import runpy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from transformers import AutoConfig
 
 from lmcortex import folds, responses, storage
-from lmcortex.encoding import ridge
+from lmcortex.encoding import devices, ridge, rotations
 from lmcortex.models.fetch import fetch_checkpoint
 from lmcortex.models.load import initialise
 from lmcortex.stimuli import split_words, words_table
@@ -111,29 +110,33 @@ def test_tf32_would_be_seen() -> None:
     assert (product - exact).norm() > TOLERANCE["float32"] * exact.norm()
 
 
-@pytest.fixture
-def backend() -> Iterator[None]:
-    yield
-    ridge.use_device("cpu")  # himalaya's backend is one for the process
-
-
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
 @pytest.mark.parametrize("width", [40, 400], ids=["fewer columns", "more columns than samples"])
-@pytest.mark.usefixtures("backend")
-def test_encoders_are_those_of_the_processor(width: int) -> None:
+def test_encoders_are_those_of_the_processor(width: int, dtype: str, tolerance: float) -> None:
     rng = np.random.default_rng(0)
     scaled = rng.normal(size=(len(ITEMS), width))
     measured = scaled[:, :12] + rng.normal(size=(len(ITEMS), 12))
     parts = folds.make_folds(FIT["folds"], ITEMS)
+    penalties = ridge.Penalties(np.logspace(-3, 5, 17))
+    n_train = min(len(parts.outer(fold)[0]) for fold in range(parts.n))
     fits = []
     for device in ("cuda", "cpu"):
-        assert ridge.use_device(device) == device
-        fits.append(ridge.fit_layer(scaled, measured, parts, np.logspace(-3, 5, 17)))
+        assert devices.use_device(device) == device
+        stimulus = rotations.stimulus_of([scaled], n_train, device)
+        [(_, fit)] = ridge.fit_layer(
+            stimulus,
+            lambda: iter([(slice(12), measured)]),
+            parts,
+            penalties,
+            device=device,
+            dtype=dtype,
+        )
+        fits.append(fit)
     assert np.array_equal(fits[0].alpha_index, fits[1].alpha_index)
     for name in ("r_test", "r_inner", "prediction"):
-        np.testing.assert_allclose(getattr(fits[0], name), getattr(fits[1], name), atol=1e-9)
+        np.testing.assert_allclose(getattr(fits[0], name), getattr(fits[1], name), atol=tolerance)
 
 
-@pytest.mark.usefixtures("backend")
 def test_the_fitting_command_says_that_it_ran_on_the_gpu_without_tf32(folder: Path) -> None:
     features, _ = extract(folder, SPECS["sentences"] | {"dtype": "float32"}, "cpu")
     targets = responses.target_table([{"target": "LIFG", "roi": "IFG", "hemisphere": "L"}])

@@ -5,10 +5,10 @@ import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import himalaya.backend.numpy as himalaya_numpy
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,17 +17,19 @@ from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel
 
-from lmcortex import baselines, costs, encoding, models, responses, scores, storage
+from lmcortex import baselines, costs, encoding, models, responses, scores, specs, storage
 from lmcortex.config import Fit, Site, Study, Text
 from lmcortex.costs import MIB, Cost
 from lmcortex.datasets import Sentences, SimulatedSentences, SimulatedStory, Story
 from lmcortex.datasets.shared import UNKNOWN_ROWS
-from lmcortex.encoding import ridge
+from lmcortex.encoding import devices, ridge, rotations
 from lmcortex.features import batches
 from lmcortex.features.stories import windows
+from lmcortex.folds import make_folds
 from lmcortex.models import residual_states
 from lmcortex.plan import Plan, load_plan
 from lmcortex.registry import Model
+from lmcortex.scores import regions
 from lmcortex.simulation import text
 from lmcortex.windows import differences, measure
 from lmcortex.windows.tokens import Special
@@ -156,8 +158,8 @@ def test_constants_are_those_of_the_code() -> None:
     assert costs.windows.BLOCK_BYTES == measure.BLOCK_BYTES
     assert costs.windows.BATCH_PLACES == differences.BATCH_PLACES
     assert costs.windows.HALVES == differences.HALVES
-    assert costs.encoding.TARGETS_PER_BATCH == ridge.TARGETS_PER_BATCH
-    assert costs.encoding.COLUMNS_PER_BATCH == scores.COLUMNS_PER_BATCH
+    assert costs.encoding.COLUMNS_AT_ONCE == ridge.COLUMNS_AT_ONCE
+    assert costs.encoding.COLUMNS_PER_BATCH == regions.COLUMNS_PER_BATCH
     assert costs.features.BASELINE_WIDTHS["random-embedding"] == baselines.EMBEDDING_WIDTH
     assert costs.features.BUMP_WIDTHS == baselines.WIDTHS
     items = pd.DataFrame({"run": np.repeat(["1", "2", "3", "4", "5"], 60)})
@@ -347,65 +349,76 @@ def test_average_and_ceiling_allocate_what_was_reckoned() -> None:
 # --- encoding -------------------------------------------------------------------------------------
 
 
-def fit_once(
-    plan: Plan, width: int, n_layers: int, folder: Path | None = None, n_alphas: int = 17
-) -> None:
+def fit_once(plan: Plan, width: int, n_layers: int, folder: Path) -> Path:
+    """Fit as the command does, from responses that are read to a file that grows."""
     items, rng = items_of(plan), np.random.default_rng(1)
-    ridge.use_device("cpu")
-    spec = {
-        **{name: name for name in ("dataset", "fit", "model", "checkpoint")},
-        **{"folds": {"scheme": "runs"}, "alphas": {"low": -3, "high": 5, "n": n_alphas}},
-        **{"kind": "sentences", "response": None},
-    }
-    states = ((n, rng.random((len(items), width), np.float32)) for n in range(n_layers))
+    spec = specs.fit_encoding(plan, "d", "story", "net", "main") | {"kind": "sentences"}
+    layers = {n: rng.random((len(items), width), np.float32) for n in range(n_layers)}
+    features = encoding.Features("items", layers)
     stacked = encoding.stack_responses([recorded(plan)], items)
-    features = encoding.Features("items", states)
-    result = encoding.fit_encoding(features, stacked, items, pd.DataFrame(), spec)
-    if folder:
-        storage.write_dataset(result, folder / "fit.nc", {})
+    frame = encoding.fit_frame(features, stacked, make_folds(spec["folds"], items), spec)
+    variables = encoding.fit_variables(stacked, spec)
+    path = folder / "fit.nc"
+    with storage.growing_dataset(frame, variables, path) as (fit, attributes):
+        sizes = {"device": "cpu", "batch": plan.site.targets_per_batch}
+        encoding.fill_fit(fit, features, stacked, items, pd.DataFrame(), spec, **sizes)
+        attributes["provenance"] = {}
+    return path
+
+
+def responses_mb(plan: Plan) -> float:
+    """Return what the responses take, which are in memory here and not in a file."""
+    return recorded(plan)["response"].nbytes / MIB
 
 
 @pytest.mark.parametrize(("width", "voxels"), [(40, 2500), (400, 800)], ids=["columns", "samples"])
-def test_a_fit_allocates_what_was_reckoned(width, voxels) -> None:
-    fit_once(plan_of(story(voxels=4)), width, 1)  # imports
+def test_a_fit_allocates_what_was_reckoned(width, voxels, tmp_path) -> None:
+    fit_once(plan_of(story(voxels=4)), width, 1, tmp_path)  # imports
     plan = plan_of(story(voxels=voxels, tr=1 / 3), width=width)  # as many words as samples
     cost = costs.fit_encoding(plan, "d", "story", "net", "00-02", "01")
-    peak = allocated_mb(lambda: fit_once(plan, width, 3))
+    peak = allocated_mb(lambda: fit_once(plan, width, 3, tmp_path)) - responses_mb(plan)
     assert 0.6 < peak / (cost.mem_mb - costs.machines.RIDGE_MB) < 1.0
 
 
-def test_predictions_of_many_layers_are_what_a_voxelwise_fit_allocates() -> None:
-    """Where the solver's arrays are small: the lists, the stack and its float32 copy."""
-    one_alpha = {"alphas": {"n": 1}}
-    plan = plan_of(story(voxels=2000, tr=1 / 3), width=3, fit=one_alpha)
-    cost = costs.fit_encoding(plan, "d", "story", "net", "00-11", "01")
-    peak = allocated_mb(lambda: fit_once(plan, 3, 12, n_alphas=1))
-    predictions = 12 * 300 * 2000 * (8 + 8 + 4) / MIB
-    assert predictions < peak < cost.mem_mb - costs.machines.RIDGE_MB < 1.25 * predictions
+def test_more_voxels_take_no_more_memory_than_a_batch_of_them(tmp_path) -> None:
+    peaks = []
+    for voxels in (1000, 5000):
+        plan = plan_of(story(voxels=voxels))
+        site = plan.site.model_copy(update={"targets_per_batch": 500})
+        work = partial(fit_once, replace(plan, site=site), 20, 2, tmp_path)
+        work()
+        peaks.append(allocated_mb(work) - responses_mb(plan))
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 @pytest.mark.parametrize("width", [30, 300], ids=["columns", "samples"])
 def test_operations_of_a_fit_are_those_of_its_matrix_products(width, monkeypatch) -> None:
-    counted = 0
-
-    def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        nonlocal counted
-        result = np.matmul(a, b)
-        counted += 2 * result.size * a.shape[-1]
-        return result
-
-    monkeypatch.setattr(himalaya_numpy, "matmul", matmul)
+    """Counted by torch, on tensors of the processor in the place of a GPU's."""
+    monkeypatch.setattr(devices, "put", tensor)
+    monkeypatch.setattr(ridge, "put", tensor)
+    monkeypatch.setattr(rotations, "put", tensor)
     plan = plan_of(story(voxels=5000, tr=1 / 3), width=width)
-    fit_once(plan, width, 1)
-    sizes = costs.encoding.problem(plan, "d", "story", "net", "00", "01")
-    # Decompositions are no products; not every penalty is the best for some target.
-    assert 0.75 < counted / costs.encoding.solution(sizes).operations < 1.0
+    items, rng = items_of(plan), np.random.default_rng(1)
+    folds = make_folds({"scheme": "runs"}, items)
+    measured = recorded(plan)["response"].to_numpy()
+    penalties = ridge.Penalties(np.logspace(-3, 5, 17))
+    with FlopCounterMode(display=False) as counter:
+        columns = rng.standard_normal((len(items), width))
+        stimulus = rotations.stimulus_of([columns], 240, "cpu")
+        list(ridge.fit_layer(stimulus, lambda: iter([(slice(5000), measured)]), folds, penalties))
+    solved = costs.encoding.solution(costs.encoding.problem(plan, "d", "story", "net", "00", "01"))
+    # Decompositions are no products.
+    counted = counter.get_total_flops() / (solved.decomposing + solved.predicting)
+    assert 0.75 < counted < 1.0
+
+
+def tensor(values: np.ndarray, device: str, dtype: str = "float64") -> torch.Tensor:
+    return torch.as_tensor(values).to(getattr(torch, dtype))
 
 
 def test_a_fit_on_disk_is_as_large_as_was_reckoned(tmp_path) -> None:
     plan = plan_of(story(tr=1 / 3), width=10)
-    fit_once(plan, 10, 3, tmp_path)
-    written = (tmp_path / "fit.nc").stat().st_size / MIB
+    written = fit_once(plan, 10, 3, tmp_path).stat().st_size / MIB
     cost = costs.fit_encoding(plan, "d", "story", "net", "00-02", "01")
     assert cost.disk_mb == pytest.approx(written, rel=0.1)
 
@@ -447,8 +460,9 @@ def test_scores_allocate_what_was_reckoned(voxels) -> None:
     spec = {name: name for name in ("dataset", "fit", "model", "checkpoint")}
     spec |= {**settings, "n_layers": 2, "layer_choice": "nested", "resample_block": 1, "seed": 0}
 
+    fit = read().assign_attrs(alpha_low=-3.0, alpha_high=5.0, n_alphas=17)
+
     def work() -> None:
-        fit = read().assign_attrs(alpha_low=-3.0, alpha_high=5.0, n_alphas=17)
         scores.score_rois([fit], ceiling, spec)
 
     work()  # imports

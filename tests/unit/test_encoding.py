@@ -108,6 +108,139 @@ def test_ridge_agrees_with_a_closed_form_in_float64(rng, width):
     assert np.abs(found["r_inner"][0] - r_inner).max() < 1e-4
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("width", [40, 400], ids=["fewer units than samples", "more"])
+def test_ridge_agrees_with_himalaya(rng, width, dtype):
+    """The same penalties, but where himalaya's losses of both are equal to 1e-6; r to 1e-5."""
+    from himalaya.backend import set_backend
+    from himalaya.kernel_ridge import KernelRidgeCV
+
+    set_backend("numpy")
+    items = sentences(200)
+    states = rng.standard_normal((200, width)) * np.logspace(0, -2, width)
+    gains = rng.uniform(0, 2, 100)
+    values = states[:, :5] @ rng.standard_normal((5, 100)) * gains + rng.standard_normal((200, 100))
+    found = fit({0: states}, values, items, dtype=dtype)
+    scaled = (states - states.mean(0)) / states.std(0)
+    alphas = np.logspace(-3, 5, 17) * (scaled**2).sum() / 200
+    folds = make_folds(SPEC["folds"], items)
+    for fold in range(folds.n):
+        train, test = folds.outer(fold)
+        reference = KernelRidgeCV(
+            alphas=alphas, kernel="precomputed", cv=folds.inner(fold), fit_intercept=True
+        )
+        reference.fit(scaled[train] @ scaled[train].T, values[train])
+        theirs = np.abs(np.log(reference.best_alphas_) - np.log(alphas)[:, None]).argmin(0)
+        ours = found["alpha_index"][0, fold].to_numpy()
+        for t in np.flatnonzero(ours != theirs):
+            losses = [
+                inner_loss(scaled, values[:, t], folds, fold, alphas[index[t]])
+                for index in (ours, theirs)
+            ]
+            assert abs(losses[0] - losses[1]) < 1e-6
+        predicted = reference.predict(scaled[test] @ scaled[train].T)
+        r = [np.corrcoef(p, y)[0, 1] for p, y in zip(predicted.T, values[test].T, strict=True)]
+        assert np.abs(found["r_test"][0, fold] - r)[ours == theirs].max() < 1e-5
+
+
+def inner_loss(features, values, folds, fold, alpha):
+    """Return one target's mean squared error at a penalty, over the inner folds of a fold."""
+    train = folds.outer(fold)[0]
+    losses = []
+    for fitted, held in ((train[a], train[b]) for a, b in folds.inner(fold)):
+        x = features[fitted] - features[fitted].mean(0)
+        y = values[fitted] - values[fitted].mean()
+        weights = np.linalg.solve(x.T @ x + alpha * np.eye(x.shape[1]), x.T @ y)
+        predicted = (features[held] - features[fitted].mean(0)) @ weights + values[fitted].mean()
+        losses.append(((predicted - values[held]) ** 2).mean())
+    return np.mean(losses)
+
+
+def test_delays_are_columns_side_by_side_though_never_put_so(rng):
+    items = pd.DataFrame({"item": np.arange(90).astype(str), "run": np.repeat(["1", "2", "3"], 30)})
+    items["time"] = np.tile(2.0 * np.arange(30), 3)
+    words = pd.DataFrame({"run": np.repeat(["1", "2", "3"], 60), "duration": 0.0})
+    words["onset"] = np.tile(np.arange(60.0), 3)
+    states = rng.standard_normal((180, 40))
+    story = {**SPEC, "kind": "story", "folds": {"scheme": "runs"}}
+    story["response"] = {"delays": [2, 4, 6]}
+    values = rng.standard_normal((90, 4))
+    responses = encoding.stack_responses([recorded(values, items)], items)
+    delayed = encoding.fit_encoding(
+        encoding.Features("words", {0: states}), responses, items, words, story
+    )
+    stacked = np.hstack([to(states) for to in sample_operators("words", items, words, story)])
+    assert stacked.shape == (90, 120)
+    together = encoding.fit_encoding(
+        encoding.Features("items", {0: stacked}), responses, items, words, story
+    )
+    assert np.abs(delayed["prediction"] - together["prediction"]).max() < 1e-6
+
+
+def test_one_penalty_for_all_targets_is_the_published_protocol(rng):
+    """One scikit-learn ridge for each penalty and run, correlated column by column."""
+    from sklearn.linear_model import Ridge
+
+    n_runs, n, width = 4, 50, 30
+    items = pd.DataFrame({"item": np.arange(n_runs * n).astype(str), "time": 0.0})
+    items["run"] = np.repeat([f"{run}" for run in range(n_runs)], n)
+    states = rng.standard_normal((n_runs * n, width))
+    values = states[:, :3].sum(1, keepdims=True) + 3 * rng.standard_normal((n_runs * n, 20))
+    runs = items["run"].astype(int).to_numpy()
+    x, y = states.copy(), values.copy()
+    for run in range(n_runs):
+        for columns in (x, y):
+            here = columns[runs == run]
+            columns[runs == run] = (here - here.mean(0)) / here.std(0)
+    published = {"low": 0, "high": 4, "n": 9, "scale": "none", "choice": "common"}
+    found = fit({0: states}, y, items, folds={"scheme": "runs"}, alphas=published)
+    grid = np.logspace(0, 4, 9)
+
+    def correlation(train, test, alpha):
+        model = Ridge(alpha=alpha, fit_intercept=False).fit(x[train], y[train])
+        predicted = model.predict(x[test])
+        return [np.corrcoef(y[test][:, t], predicted[:, t])[0, 1] for t in range(20)]
+
+    for run in range(n_runs):
+        validation = 1 if run == 0 else 0
+        inner = (runs != run) & (runs != validation)
+        scores = [np.mean(correlation(inner, runs == validation, alpha)) for alpha in grid]
+        best = int(np.argmax(scores))
+        assert (found["alpha_index"][0, run] == best).all()
+        expected = correlation(runs != run, runs == run, grid[best])
+        assert np.abs(found["r_test"][0, run] - expected).max() < 1e-8
+
+
+def test_targets_fitted_in_batches_equal_targets_fitted_at_once(rng):
+    items = sentences(80)
+    layers = {0: rng.standard_normal((80, 100))}
+    values = layers[0][:, :7] + rng.standard_normal((80, 7))
+    responses = encoding.stack_responses([recorded(values, items)], items)
+    at_once, in_batches = (
+        encoding.fit_encoding(
+            encoding.Features("items", layers), responses, items, WORDS, SPEC, batch=batch
+        )
+        for batch in (7, 3)
+    )
+    assert np.array_equal(at_once["alpha_index"], in_batches["alpha_index"])
+    assert np.abs(at_once["prediction"] - in_batches["prediction"]).max() < 1e-6
+
+
+def test_predictions_of_single_subjects_are_kept_only_where_they_are_used(rng):
+    items = sentences(40)
+    layers = {0: rng.standard_normal((40, 5))}
+    values = rng.standard_normal((40, 2))
+    kept = {}
+    for subject in ("01", "average"):
+        responses = encoding.stack_responses([recorded(values, items, subject)], items)
+        spec = {**SPEC, "predictions": "average"}
+        features = encoding.Features("items", layers)
+        kept[subject] = encoding.fit_encoding(features, responses, items, WORDS, spec)
+    assert "prediction" in kept["average"] and "response" in kept["average"]
+    assert "prediction" not in kept["01"] and "response" not in kept["01"]
+    assert np.array_equal(kept["01"]["r_test"], kept["average"]["r_test"])
+
+
 def test_a_planted_signal_is_recovered_and_noise_is_not(rng):
     items = sentences(400)
     states = rng.standard_normal((400, 30))
@@ -294,9 +427,22 @@ def test_cuda_without_a_gpu_is_an_error_and_never_a_silent_cpu_run(monkeypatch):
 
 
 def test_a_fit_survives_its_file(rng, tmp_path):
+    """The command's way: variables that are written to a file batch by batch."""
     items = sentences(40)
     states = rng.standard_normal((40, 5))
-    found = fit({0: states}, states[:, :2] + rng.standard_normal((40, 2)), items)
-    storage.write_dataset(found, tmp_path / "fit.nc", {})
-    back = storage.read_dataset(tmp_path / "fit.nc").drop_attrs()
-    xr.testing.assert_equal(back, found)
+    values = states[:, :2] + rng.standard_normal((40, 2))
+    expected = fit({0: states}, values, items)
+    responses = encoding.stack_responses([recorded(values, items)], items)
+    features = encoding.Features("items", {0: states})
+    for name in ("a.nc", "b.nc"):
+        frame = encoding.fit_frame(features, responses, make_folds(SPEC["folds"], items), SPEC)
+        variables = encoding.fit_variables(responses, SPEC)
+        with storage.growing_dataset(frame, variables, tmp_path / name) as (written, attributes):
+            arguments = (features, responses, items, WORDS, SPEC)
+            encoding.fill_fit(written, *arguments, device="cpu", batch=2)
+            attributes |= {"provenance": {"stage": "fit"}, "n_dropped_columns": "[0]"}
+    back = storage.read_dataset(tmp_path / "a.nc")
+    xr.testing.assert_equal(back.drop_attrs(), expected.drop_attrs())
+    assert back.attrs["n_dropped_columns"] == expected.attrs["n_dropped_columns"]
+    assert storage.read_provenance(tmp_path / "a.nc") == {"stage": "fit"}
+    assert (tmp_path / "a.nc").read_bytes() == (tmp_path / "b.nc").read_bytes()

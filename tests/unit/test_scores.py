@@ -3,10 +3,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from lmcortex.encoding.ridge import fit_layer, use_device
+from lmcortex.encoding.ridge import Penalties, fit_layer
+from lmcortex.encoding.rotations import stimulus_of
 from lmcortex.errors import InputError
 from lmcortex.folds import make_folds
-from lmcortex.scores import choose_layers, score_rois
+from lmcortex.scores import score_rois
+from lmcortex.scores.regions import choose_layers
 
 N_LAYERS, N_FOLDS, N = 3, 4, 120
 FOLD = np.repeat(np.arange(N_FOLDS), N // N_FOLDS)
@@ -248,7 +250,9 @@ def cross_validated(rng, gain: float, n: int = 150, width: int = 15) -> xr.Datas
     states = rng.standard_normal((n, width))
     signal = states.sum(axis=1, keepdims=True) / np.sqrt(width)
     response = gain * signal + rng.standard_normal((n, 60))
-    fit = fit_layer(states, response, folds, np.logspace(-1, 3, 5))
+    stimulus = stimulus_of([states], n, "cpu")
+    penalties = Penalties(np.logspace(-1, 3, 5))
+    [(_, fit)] = fit_layer(stimulus, lambda: iter([(slice(60), response)]), folds, penalties)
     by_fold = ("layer", "fold", "target")
     return xr.Dataset(
         {
@@ -277,13 +281,11 @@ def scored(fit: xr.Dataset) -> pd.DataFrame:
 
 
 def test_encoders_of_noise_are_significant_about_five_percent_of_the_time(rng):
-    use_device("cpu")
     rates = [(scored(cross_validated(rng, gain=0.0))["p"] <= 0.05).mean() for _ in range(8)]
     assert np.mean(rates) == pytest.approx(0.05, abs=0.03)
 
 
 def test_intervals_hold_the_expected_score_of_the_whole_procedure(rng):
-    use_device("cpu")
     rows = [scored(cross_validated(rng, gain=0.5)) for _ in range(8)]
     expected = np.mean([r["r"].mean() for r in rows])
     covered = [((r["ci_low"] <= expected) & (expected <= r["ci_high"])).mean() for r in rows]

@@ -17,13 +17,15 @@ rule fit_encoding:
         runtime=runtime_of(costs.fit_encoding),
         gpu=1,
         device=PLAN.site.device,
+        batch=PLAN.site.targets_per_batch,
     params:
         spec=spec_of(specs.fit_encoding),
         code=code_of("fit_encoding"),
     shell:
         "python workflow/scripts/fit_encoding.py --items {input.item_table} --words {input.word_table}"
         " --features {input.features} --responses {input.responses:q} --layers {wildcards.layer}"
-        " --spec {params.spec:q} --threads {threads} --device {resources.device} --output {output} 2> {log}"
+        " --spec {params.spec:q} --threads {threads} --device {resources.device}"
+        " --batch {resources.batch} --output {output} 2> {log}"
 
 
 rule score_roi:

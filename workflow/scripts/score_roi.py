@@ -1,5 +1,7 @@
 """Score one model's encoders in each ROI and hemisphere, with intervals and p values."""
 
+from contextlib import ExitStack
+
 from lmcortex import cli, provenance, scores, storage
 
 
@@ -12,8 +14,10 @@ def main() -> None:
     parser.add_argument("--draws", required=True, help="output")
     args = parser.parse_args()
 
-    fits = [storage.read_dataset(path) for path in args.fits]
-    table, draws = scores.score_rois(fits, storage.read_table(args.ceiling), args.spec, args.roi)
+    with ExitStack() as files:
+        fits = [files.enter_context(storage.open_dataset(path)) for path in args.fits]
+        ceiling = storage.read_table(args.ceiling)
+        table, draws = scores.score_rois(fits, ceiling, args.spec, args.roi)
     record = provenance.record("score_roi", args.spec)
     storage.write_table(draws, args.draws, record)
     storage.write_table(table, args.scores, record)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from lmcortex import specs
 from lmcortex.config import Delays
 from lmcortex.costs.features import columns
 from lmcortex.costs.machines import (
@@ -25,7 +26,7 @@ from lmcortex.costs.tables import SCORE_BYTES, places_of, summaries_of
 from lmcortex.plan import Plan
 
 # Constants of modules that are too heavy to import here; a test compares them.
-TARGETS_PER_BATCH = 2000
+COLUMNS_AT_ONCE = 4000
 COLUMNS_PER_BATCH = 2000
 PERMUTED_S = 2.5e-9  # seconds to fetch one sample of a permuted series and multiply it
 
@@ -41,6 +42,11 @@ class Problem(NamedTuple):
     layers: int
     feature_rows: int
     width: int  # of a feature row: columns may be delayed copies of it
+    pairs: int  # of folds, which are held out together
+    validations: int  # of a penalty, in all outer folds
+    batch: int
+    single: bool  # precision of the products with targets
+    kept: int  # targets whose predictions are kept
 
 
 def problem(plan: Plan, dataset: str, fit: str, model: str, layer: str, subject: str) -> Problem:
@@ -52,107 +58,121 @@ def problem(plan: Plan, dataset: str, fit: str, model: str, layer: str, subject:
     delays = settings.response.delays if isinstance(settings.response, Delays) else [0.0]
     copies = 1 if model == "position" else len(delays)
     by_run = settings.folds.scheme == "runs" and extent.runs > 1
+    folds = extent.runs if by_run else settings.folds.n
+    targets = extent.targets * (len(found.fitted_subjects()) if subject == "all" else 1)
+    common = settings.alphas.choice == "common"
+    keeps = subject == "average" or specs.kept_predictions(found) == "all"
     return Problem(
         samples=extent.samples,
         columns=width * copies,
-        targets=extent.targets * (len(found.fitted_subjects()) if subject == "all" else 1),
-        folds=extent.runs if by_run else settings.folds.n,
+        targets=targets,
+        folds=folds,
         alphas=settings.alphas.n,
         layers=int(last or first) - int(first) + 1,
         feature_rows=extent.samples if found.kind == "sentences" else extent.words,
         width=width,
+        pairs=folds - 1 if common else folds * (folds - 1) // 2,
+        validations=folds if common else folds * (folds - 1),
+        batch=min(targets, plan.site.targets_per_batch),
+        single=specs.target_dtype(found) == "float32",
+        kept=targets if keeps else 0,
     )
 
 
 class Solution(NamedTuple):
-    """What solving one layer takes: float64 numbers kept, and operations, on a GPU if there is one;
-    and operations of the predictions, which are made on the processor."""
+    """What fitting one layer takes: bytes kept, and operations on stimuli and on targets."""
 
-    numbers: float
-    operations: float
+    bytes: float
+    decomposing: float
     predicting: float
 
 
 def solution(sizes: Problem) -> Solution:
-    """Count what himalaya does for one layer: each outer fold is solved for once and for each of
-    the others, and each time with all penalties at once."""
+    """Count what `lmcortex.encoding.ridge` does for one layer."""
     n, p, t, k, a = sizes[:5]
     train, inner, test = n * (k - 1) / k, n * (k - 2) / k, n / k
-    batch = min(t, TARGETS_PER_BATCH)
-    if p < train:  # by the singular values of the columns
-        unknowns = p
-        decompose, decompose_all = 20 * inner * p**2, 20 * train * p**2
-        resolve, resolve_all = 2 * a * p * inner * (p + test), 2 * a * p**2 * train
-        kept = a * p * inner
-    else:  # by the eigenvalues of the kernel of the samples
-        unknowns = train
-        decompose, decompose_all = 8 * inner**3, 8 * train**3 + 2 * n * train * p
-        resolve, resolve_all = 2 * a * test * inner**2, 2 * a * train**3
-        kept = 3 * inner**2
-    choose = decompose + resolve + 2 * a * test * inner * t
-    refit = decompose_all + resolve_all + 2 * a * unknowns * train * t
-    choosing = max(2 * kept, kept + a * test * (inner + 4 * batch))
-    refitting = a * unknowns * max(2 * train, train + batch)
-    always = 4 * train * p + 2 * train * t + 2 * (k - 1) * a * t + 2 * unknowns * t
+    size, batch = FLOAT if sizes.single else DOUBLE, sizes.batch
+    by_columns = p < train
+    rank, rank_inner = (p, p) if by_columns else (train, inner)
+
+    def decompose(m: float, held: float) -> float:
+        if by_columns:
+            return 8 * p**3 + 4 * m * p**2 + 2 * held * p**2
+        return 8 * m**3 + 2 * held * m**2
+
+    predictions = a * 2 * test * rank_inner + 2 * test * rank_inner + 4 * a * rank_inner
+    rotations = (sizes.pairs * inner + sizes.validations * test) * rank_inner + k * (
+        train + test
+    ) * rank
+    working = 3 * train * p + 3 * p**2 if by_columns else 6 * train**2
+    columns_at_once = max(batch, min(COLUMNS_AT_ONCE, a * batch))
+    of_targets = (
+        2 * DOUBLE * n * batch
+        + size * (n + inner + rank + 2 * test) * batch
+        + size * (rank + test) * columns_at_once
+        + 4 * DOUBLE * k * a * batch
+    )
     return Solution(
-        numbers=always + max(choosing, refitting),
-        operations=k * ((k - 1) * choose + refit),
-        predicting=k * 2 * test * unknowns * t,
+        bytes=DOUBLE * (n**2 + (n * p if by_columns else 0))
+        + size * rotations
+        + max(DOUBLE * working, of_targets),
+        decomposing=2 * n**2 * p
+        + sizes.pairs * decompose(inner, 2 * test)
+        + k * decompose(train, test),
+        predicting=(sizes.pairs * 2 * inner * rank_inner + sizes.validations * predictions) * t
+        + k * 2 * (train + test) * rank * t,
     )
 
 
 def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, layer: str, subject: str) -> Cost:
-    """The solver's arrays, or in the end the predictions of all layers as they are put together."""
+    """The decompositions of one layer, and one batch of targets: results are in the file."""
     sizes = problem(plan, dataset, fit, model, layer, subject)
     solved = solution(sizes)
     n, t, layers = sizes.samples, sizes.targets, sizes.layers
-    operator = sizes.feature_rows * n / plan.datasets[dataset].extent().runs
-    states = 2 * sizes.feature_rows * sizes.width + 3 * n * sizes.columns
-    predictions = layers * n * t
-    while_solving = DOUBLE * (states + predictions)
-    # Lists of float64, stacked, and then in float32.
-    at_the_end = (2 * DOUBLE + FLOAT) * predictions
-    per_fold = layers * sizes.folds * t
-    kept = DOUBLE * (4 * n * t + operator + 6 * per_fold)
-    results = FLOAT * predictions + (2 * DOUBLE + 2) * per_fold
-    disk = (results + (DOUBLE * t + LABEL_BYTES) * n) / MIB
+    operator = DOUBLE * sizes.feature_rows * n / plan.datasets[dataset].extent().runs
+    states = 3 * DOUBLE * n * sizes.width + 2 * DOUBLE * sizes.feature_rows * sizes.width
+    responses = DOUBLE * n * t if subject == "all" else 0
+    per_fold = layers * sizes.folds * t * (2 * DOUBLE + 2)
+    disk = (per_fold + (FLOAT * layers + DOUBLE) * n * sizes.kept + LABEL_BYTES * n) / MIB
 
     host = host_mb(plan, RIDGE_MB)
-    predicting = layers * solved.predicting / CORE.float64
+    shared = operator + states + responses
     if on_gpu(plan):
-        memory = host + (kept + max(while_solving, at_the_end)) / MIB
-        seconds = RIDGE_S + CUDA_S + layers * solved.operations / GPU.float64 + predicting
-        return Cost(memory, seconds, disk, CONTEXT_MB + DOUBLE * solved.numbers / MIB)
-    solving = while_solving + DOUBLE * solved.numbers
-    memory = host + (kept + max(solving, at_the_end)) / MIB
-    return Cost(memory, RIDGE_S + layers * solved.operations / CORE.float64 + predicting, disk)
+        rate = GPU.float32 if sizes.single else GPU.float64
+        seconds = solved.decomposing / GPU.float64 + solved.predicting / rate
+        memory = host + (shared + 3 * DOUBLE * n * sizes.batch) / MIB
+        seconds = RIDGE_S + CUDA_S + layers * seconds
+        return Cost(memory, seconds, disk, CONTEXT_MB + solved.bytes / MIB)
+    rate = CORE.float32 if sizes.single else CORE.float64
+    seconds = solved.decomposing / CORE.float64 + solved.predicting / rate
+    return Cost(host + (shared + solved.bytes) / MIB, RIDGE_S + layers * seconds, disk)
 
 
 def score_roi(plan: Plan, dataset: str, fit: str, model: str, roi: str) -> Cost:
-    """All fits of the cell, twice while they are joined, and one subject's resampled scores."""
+    """Resamples, one subject's scores by fold, and one batch of its targets."""
     found, settings = plan.datasets[dataset], plan.fits[fit]
     extent = found.extent()
     n, t, subjects = extent.samples, extent.targets, len(found.fitted_subjects())
     layers = plan.model(model).n_layers + 1
+    folds = extent.runs if settings.folds.scheme == "runs" else settings.folds.n
     scored = t if roi == "all" else t / extent.rois
-    fits = (FLOAT * layers + DOUBLE) * n * t
-    resamples = 2 * DOUBLE * n * (settings.n_resamples + settings.n_permutations)
-    batch = min((layers + 1) * scored, COLUMNS_PER_BATCH)
-    draws = DOUBLE * (layers + 1) * settings.n_resamples * scored
-    null = DOUBLE * settings.n_permutations * scored
-    working = max(
-        draws + DOUBLE * batch * (8 * settings.n_resamples + 4 * n),
-        4 * draws + 2 * null,
+    draws, permutations = settings.n_resamples, settings.n_permutations
+    resamples = 2 * DOUBLE * n * (draws + permutations)
+    batch = min(scored, max(1, COLUMNS_PER_BATCH // layers))
+    working = DOUBLE * (
+        batch * ((layers + 8) * draws + (layers + 6) * n + 2 * permutations) + permutations * n
     )
     places = places_of(plan, dataset) if roi == "all" else 3
+    by_fold = DOUBLE * folds * t * (4 * layers + places)
     regions, summaries = places * (subjects + (subjects > 1)), places * summaries_of(plan, dataset)
-    kept = regions * DOUBLE * (layers + 1) * settings.n_resamples
-    memory = 2 * (subjects + 1) * fits + resamples + working + kept
+    kept = regions * DOUBLE * (layers + 1) * draws + 2 * subjects * 2 * layers * folds * scored
+    memory = resamples + by_fold + working + kept
 
     # `all` is every ROI, and all targets once more.
-    times = subjects * scored * (2 if roi == "all" else 1)
-    resampling = 10 * settings.n_resamples * n * (layers + 1) * times / CORE.float64
-    permuting = settings.n_permutations * n * times * PERMUTED_S
-    rows = (layers + 1) * (SCORE_BYTES * regions + FLOAT * settings.n_resamples * summaries)
+    chosen = 2 if roi == "all" else 1
+    read = scored * (1 if specs.kept_predictions(found) == "average" else subjects)
+    resampling = 6 * draws * n * (layers + 2 * chosen) * read / CORE.float64
+    permuting = permutations * n * chosen * read * PERMUTED_S
+    rows = (layers + 1) * (SCORE_BYTES * regions + FLOAT * draws * summaries)
     seconds = TABLES_S + resampling + permuting
     return Cost(TABLES_MB + memory / MIB, seconds, rows / MIB)

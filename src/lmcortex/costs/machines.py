@@ -27,7 +27,7 @@ GPU = Machine(float32=8e12, half=40e12, float64=4e12)
 # Resident memory and seconds after the imports alone.
 TABLES_MB, TABLES_S = 180, 2  # pandas, xarray
 STATISTICS_MB, STATISTICS_S = 280, 4  # and scipy, matplotlib
-RIDGE_MB, RIDGE_S = 250, 6  # and himalaya
+RIDGE_MB, RIDGE_S = 200, 4  # and h5netcdf, threadpoolctl
 TORCH_MB, TORCH_S = 900, 12  # and transformers
 CUDA_MB, CUDA_S = 2000, 15  # the CUDA libraries, in the machine's memory
 CONTEXT_MB = 1000  # of the GPU, before the first array

@@ -209,9 +209,7 @@ def fill_fit(
 class _Blocks:
     """The z-scored columns of one layer on the samples: a block for each operator."""
 
-    def __init__(
-        self, states: np.ndarray, operators: Sequence[Operator], runs: np.ndarray
-    ) -> None:
+    def __init__(self, states: np.ndarray, operators: Sequence[Operator], runs: np.ndarray) -> None:
         self.n_dropped = 0
         self._states, self._operators, self._runs = states, operators, runs
 

@@ -14,9 +14,9 @@ from lmcortex.encoding.devices import Array, cast, library, put, take
 from lmcortex.encoding.rotations import (
     Rotation,
     Stimulus,
+    choosing,
     rotate_outer,
     rotate_pairs,
-    training_pairs,
 )
 from lmcortex.folds import Folds
 from lmcortex.inference import correlate
@@ -92,9 +92,7 @@ def fit_layer(
         return
     n_samples = len(folds.test)
     alphas = penalties.grid * (stimulus.trace / n_samples if penalties.relative else 1.0)
-    # The first other fold of fold 0 is fold 1, and of all others fold 0.
-    pairs = [(0, k) for k in range(1, folds.n)] if penalties.common else training_pairs(folds)
-    inner = rotate_pairs(stimulus, folds, pairs, dtype)
+    inner = rotate_pairs(stimulus, folds, choosing(folds.n, penalties.common), dtype)
     outer = rotate_outer(stimulus, folds, dtype)
     common = None
     if penalties.common:
@@ -109,12 +107,12 @@ def fit_layer(
         prediction = np.empty(measured.shape)
         for fold, rotation in enumerate(outer):
             held = rotation.held[fold]
-            prediction[held.samples] = take(predict(rotation, targets, alphas, index[fold], fold))
+            deviation, mean = predict(rotation, targets, alphas, index[fold], fold)
+            # In double precision: a deviation can be far smaller than the mean.
+            prediction[held.samples] = take(deviation) + take(mean).astype(np.float64)
         if not (np.isfinite(loss).all() and np.isfinite(prediction).all()):
             raise FloatingPointError("ridge: a prediction is not finite though its input was")
-        r_test = np.stack(
-            [correlate(measured[test], prediction[test]) for test in _tests(folds)]
-        )
+        r_test = np.stack([correlate(measured[test], prediction[test]) for test in _tests(folds)])
         r_inner = np.take_along_axis(r, index[:, None], axis=1)[:, 0]
         yield where, LayerFit(r_test, r_inner, index, prediction)
 
@@ -168,7 +166,10 @@ def inner_scores(
         for fold, scores in _scores_of(rotation, targets, alphas).items():
             found[fold].append(scores)
     means = [[sum(part) / len(part) for part in zip(*scores, strict=True)] for scores in found]
-    loss, r = (np.stack([take(cast(mean, "float64")) for mean in part]) for part in zip(*means, strict=True))
+    loss, r = (
+        np.stack([take(cast(mean, "float64")) for mean in part])
+        for part in zip(*means, strict=True)
+    )
     return loss, r
 
 
@@ -217,7 +218,7 @@ def _squares(rows: Array, scaling: Array, weights: Array) -> Array:
 
 def predict(
     rotation: Rotation, targets: Array, alphas: np.ndarray, index: np.ndarray, fold: int
-) -> Array:
+) -> tuple[Array, Array]:
     """Predict the held out samples of a fold, each target at its own penalty.
 
     Parameters
@@ -227,9 +228,9 @@ def predict(
 
     Returns
     -------
-    (n_held, n_targets).
+    deviations from the training mean (n_held, n_targets), and that mean (n_targets,).
     """
     fitted = targets[rotation.train]
     scaling = cast(scalings(rotation, alphas), str(fitted.dtype).removeprefix("torch."))
     weights = scaling[index].T * (rotation.left.T @ fitted)
-    return rotation.held[fold].rows @ weights + fitted.mean(0)
+    return rotation.held[fold].rows @ weights, fitted.mean(0)

@@ -7,7 +7,7 @@ columns, or, where these are more than the samples, from the kernel X X'.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import combinations
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -92,9 +92,7 @@ def stimulus_of(blocks: Iterable[np.ndarray], n_train: int, device: str) -> Stim
     return Stimulus(width, trace, rotate)
 
 
-def rotate_columns(
-    columns: Array, train: np.ndarray, held: Mapping[int, np.ndarray]
-) -> Rotation:
+def rotate_columns(columns: Array, train: np.ndarray, held: Mapping[int, np.ndarray]) -> Rotation:
     """Rotate a training set by the covariance of its columns, (n_columns, n_columns)."""
     mean = columns[train].mean(0)
     fitted = columns[train] - mean
@@ -133,9 +131,15 @@ def _axes(squares: Array, n_train: int) -> tuple[Array, Array]:
     return variances[kept] ** 0.5, axes[:, kept]
 
 
-def training_pairs(folds: Folds) -> list[tuple[int, int]]:
-    """List the pairs of folds that are held out together to choose penalties."""
-    return list(combinations(range(folds.n), 2))
+def choosing(n_folds: int, first_only: bool) -> list[tuple[int, int]]:
+    """List which folds choose the penalties of each outer fold: all others, or the first other.
+
+    Returns
+    -------
+    Pairs of an outer fold and a fold that it is validated on.
+    """
+    pairs = list(permutations(range(n_folds), 2))
+    return [pair for pair in pairs if pair[1] == (pair[0] == 0)] if first_only else pairs
 
 
 def rotate_pairs(
@@ -145,19 +149,18 @@ def rotate_pairs(
 
     Such a set serves twice: it predicts one fold to choose penalties for the other, and the other
     for the one.
+
+    Parameters
+    ----------
+    pairs : of an outer fold and the fold that it is validated on, in either order.
     """
+    together: dict[frozenset[int], dict[int, np.ndarray]] = {}
+    for outer, validation in pairs:
+        held = np.flatnonzero(folds.train[outer] & (folds.test == validation))
+        together.setdefault(frozenset((outer, validation)), {})[outer] = held
     return [
-        _in(
-            stimulus.rotate(
-                np.flatnonzero(folds.train[first] & folds.train[second]),
-                {
-                    first: np.flatnonzero(folds.train[first] & (folds.test == second)),
-                    second: np.flatnonzero(folds.train[second] & (folds.test == first)),
-                },
-            ),
-            dtype,
-        )
-        for first, second in pairs
+        _in(stimulus.rotate(np.flatnonzero(folds.train[list(pair)].all(axis=0)), held), dtype)
+        for pair, held in together.items()
     ]
 
 
@@ -165,8 +168,7 @@ def rotate_outer(stimulus: Stimulus, folds: Folds, dtype: str) -> list[Rotation]
     """Rotate the training set of each outer fold."""
     outer = [folds.outer(fold) for fold in range(folds.n)]
     return [
-        _in(stimulus.rotate(train, {fold: test}), dtype)
-        for fold, (train, test) in enumerate(outer)
+        _in(stimulus.rotate(train, {fold: test}), dtype) for fold, (train, test) in enumerate(outer)
     ]
 
 

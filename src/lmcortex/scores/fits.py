@@ -1,0 +1,143 @@
+"""One subject's fits, read from files as far as they are used."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lmcortex.errors import InputError
+from lmcortex.inference import block_permutations, label_blocks, resampling_weights
+from lmcortex.seeds import generator
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Resamples of samples that all models of a (dataset, fit) share.
+
+    `folds` is (n_samples,); `weights` and `permutations` are (n, n_samples).
+    """
+
+    folds: np.ndarray
+    weights: np.ndarray
+    permutations: np.ndarray
+
+
+@dataclass(frozen=True)
+class SubjectFit:
+    """One subject's fits.
+
+    `r_test`, `r_inner` and `alpha_index` are (n_layers, n_folds, n_targets), the rest (n_targets,).
+    `parts` are the files, in the order of their layers, and `first` is the place of the subject's
+    first target in them.
+    """
+
+    subject: str
+    r_test: np.ndarray
+    r_inner: np.ndarray
+    alpha_index: np.ndarray
+    ceiling: np.ndarray
+    hemisphere: np.ndarray
+    rois: Mapping[str, np.ndarray]
+    parts: Sequence["xr.Dataset"]
+    first: int
+
+    @property
+    def has_predictions(self) -> bool:
+        return "prediction" in self.parts[0]
+
+    def read(self, batch: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Read some targets' responses (n_samples, n), and predictions (n_layers, n_samples, n)."""
+        here = slice(self.first + batch.start, self.first + batch.stop)
+        predictions = [part["prediction"][:, :, here].to_numpy() for part in self.parts]
+        return self.parts[0]["response"][:, here].to_numpy(), np.concatenate(predictions)
+
+
+def group_files(fits: Sequence["xr.Dataset"]) -> list[list["xr.Dataset"]]:
+    """Gather the files of the same subjects, each group in the order of its layers."""
+    groups: dict[tuple[str, ...], list[xr.Dataset]] = {}
+    for fit in sorted(fits, key=lambda fit: int(fit["layer"][0])):
+        groups.setdefault(tuple(np.unique(fit["subject"])), []).append(fit)
+    return list(groups.values())
+
+
+def split_subjects(
+    parts: Sequence["xr.Dataset"], ceiling: pd.DataFrame, spec: Mapping[str, Any], roi: str
+) -> Iterator[SubjectFit]:
+    """Yield each subject of a group of files, in alphabetical order.
+
+    Raises
+    ------
+    InputError : an ROI without targets, or a target without a row in the table of ceilings.
+    """
+    known = ceiling.set_index(["subject", "target"])["ceiling"]
+    subjects = parts[0]["subject"].to_numpy().astype(str)
+    for subject in np.unique(subjects):
+        places = np.flatnonzero(subjects == subject)
+        here = slice(int(places[0]), int(places[-1]) + 1)
+        labels = parts[0].drop_vars(list(parts[0].data_vars)).isel(target=here).load()
+        keys = pd.MultiIndex.from_product([[subject], labels["target"].to_numpy().astype(str)])
+        if not keys.isin(known.index).all():
+            missing = keys[~keys.isin(known.index)][0][1]
+            raise InputError(
+                f"ceiling of {spec['dataset']}: no row for sub-{subject}, target {missing}; "
+                "estimate the ceilings again"
+            )
+        by_fold = {
+            name: np.concatenate([part[name][..., here].to_numpy() for part in parts])
+            for name in ("r_test", "r_inner", "alpha_index")
+        }
+        yield SubjectFit(
+            subject=subject,
+            **by_fold,
+            ceiling=known.loc[keys].to_numpy(float),
+            hemisphere=labels["hemisphere"].to_numpy().astype(str),
+            rois=_roi_members(labels, spec.get("rois") or {}, roi, f"sub-{subject}"),
+            parts=parts,
+            first=here.start,
+        )
+
+
+def _roi_members(
+    labels: "xr.Dataset", spheres: Mapping[str, Any], roi: str, where: str
+) -> dict[str, np.ndarray]:
+    """Return which targets belong to each ROI asked for."""
+    names = labels["roi"].to_numpy().astype(str)
+    members = {name: names == name for name in dict.fromkeys(names)}
+    if spheres:
+        x, y, z = (labels[axis].to_numpy() for axis in "xyz")
+        left = np.stack([np.where(labels["hemisphere"].to_numpy() == "R", -x, x), y, z], axis=1)
+        members = {
+            name: np.linalg.norm(left - np.array(sphere["center"]), axis=1) <= sphere["radius"]
+            for name, sphere in spheres.items()
+        }
+    members[ALL] = np.ones(len(names), dtype=bool)
+    if roi not in members:
+        raise InputError(f"{where}: no ROI `{roi}`; it has {', '.join(members)}")
+    for name, mask in members.items():
+        if not mask.any():
+            raise InputError(f"{where}: ROI {name} holds no target; move its center or drop it")
+    return members if roi == ALL else {roi: members[roi]}
+
+
+def draw_samples(fit: "xr.Dataset", spec: Mapping[str, Any]) -> Sampling:
+    """Draw resamples and permutations: the same for every model of a (dataset, fit)."""
+    folds = fit["test_fold"].to_numpy()
+    runs = pd.factorize(fit["run"].to_numpy())[0]
+    blocks = label_blocks(runs * (folds.max() + 1) + folds, spec["resample_block"])
+    key = (spec["dataset"], spec["fit"], spec["seed"])
+    return Sampling(
+        folds=folds,
+        weights=resampling_weights(
+            folds, blocks, spec["n_resamples"], generator("resamples", *key)
+        ),
+        permutations=block_permutations(
+            folds, blocks, spec["n_permutations"], generator("permutations", *key)
+        ),
+    )
