@@ -1,8 +1,8 @@
 """Cross-validated ridge, one layer at a time: the brain side, matrix products of targets.
 
-Penalties are chosen and targets predicted in the rotated axes of `lmcortex.encoding.rotations`, where
-a penalty is a scaling. Himalaya's `KernelRidgeCV` (Dupré la Tour et al. 2022, NeuroImage 264:119728)
-computes the same from a decomposition of its own for every call and fold.
+Penalties are chosen and targets predicted in the rotated axes of `lmcortex.encoding.rotations`,
+where a penalty is a scaling. Himalaya's `KernelRidgeCV` (Dupré la Tour et al. 2022, NeuroImage
+264:119728) computes the same from a decomposition of its own for every call and fold.
 """
 
 from collections.abc import Iterator

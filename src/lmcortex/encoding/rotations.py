@@ -1,9 +1,9 @@
 """The stimulus side of ridge: what all targets of all subjects share.
 
 The singular vectors of a training set's centred columns turn ridge into a scaling: with X = U S V',
-the predictions of samples Z at penalty a are Z V S / (S^2 + a) U' y, for every a and every y. U, S and
-Z V depend on the features and the training set alone. They come from the p x p covariance of the
-columns, or, where these are more than the samples, from the kernel X X'.
+the predictions of samples Z at penalty a are Z V S / (S^2 + a) U' y, for every a and every y. U, S
+and Z V depend on the features and the training set alone. They come from the p x p covariance of
+the columns, or, where these are more than the samples, from the kernel X X'.
 """
 
 from collections.abc import Callable, Iterable, Mapping
