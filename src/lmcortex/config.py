@@ -385,17 +385,6 @@ def expand(path: str, where: str) -> str:
     return expanded
 
 
-def load_site(study: str, profile: Path | None, folder: Path = Path("config")) -> Site:
-    """Read the settings of the machine as Snakemake does with a profile that has a site.yaml."""
-    own = [profile / "site.yaml"] if profile else []
-    settings: dict[str, Any] = {}
-    for path in (folder / "config.yaml", *own):
-        settings |= read_yaml(path)
-    return check(
-        Site, settings | {"study": study}, " and ".join(map(str, [folder / "config.yaml", *own]))
-    )
-
-
 def load_fits(folder: Path) -> dict[str, Fit]:
     path = folder / "fits.yaml"
     return {name: check(Fit, fit, f"{path}: {name}") for name, fit in read_yaml(path).items()}

@@ -140,6 +140,11 @@ class Plan:
         simulated_from = [self.simulated_from(dataset)] if self.datasets[dataset].simulated else []
         return list(dict.fromkeys([*self.runs, *simulated_from]))
 
+    def networks(self) -> list[Run]:
+        """Every network that a job of the study loads."""
+        reading = [run for dataset in self.study.datasets for run in self.extracted_on(dataset)]
+        return list(dict.fromkeys([*reading, *self.swap_runs()]))
+
     def simulated_from(self, dataset: str) -> Run:
         model = self.simulated(dataset).signal.states.model
         return Run(model, self.model(model).final)
@@ -330,11 +335,9 @@ class Plan:
 
     def release_files(self) -> list[str]:
         """What notes that weights left the cache: one file for each run with weights of the hub."""
-        runs = [run for dataset in self.study.datasets for run in self.extracted_on(dataset)]
-        runs += self.swap_runs()
         return [
             paths.RELEASED.format(study=self.name, **run._asdict())
-            for run in dict.fromkeys(runs)
+            for run in self.networks()
             if self.model(run.model).source == "hub"
             and not registry.UNTRAINED.fullmatch(run.checkpoint)
         ]

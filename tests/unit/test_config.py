@@ -211,14 +211,6 @@ def test_weights_are_released_after_the_features_of_every_dataset_that_reads_the
     assert plan.gpu_outputs(Run("opt-125m", "main")) == [features.format("sentences", "opt-125m")]
 
 
-def test_a_profile_s_site_file_lies_over_the_settings(folder: Path, tmp_path: Path) -> None:
-    (folder / "config.yaml").write_text("device: cpu\nweights_budget_gb: 1\n")
-    (tmp_path / "site.yaml").write_text("weights_budget_gb: 2.5\n")
-    assert config.load_site("mine", None, folder).weights_budget_gb == 1
-    site = config.load_site("mine", tmp_path, folder)
-    assert (site.study, site.device, site.weights_budget_gb) == ("mine", "cpu", 2.5)
-
-
 def test_specs_hold_no_path_of_the_machine_and_no_checkpoint_list(
     folder: Path, monkeypatch, data_dir: Path
 ) -> None:

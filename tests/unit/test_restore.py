@@ -13,11 +13,14 @@ from hub import COMMIT, Steps, serve
 from huggingface_hub import constants
 from safetensors.numpy import save
 
-from lmcortex import storage
+from lmcortex import paths, storage
 from lmcortex.errors import InputError
 from lmcortex.models import checkpoint_folder, ledger
 from lmcortex.models.fetch import fetch_checkpoint
 from lmcortex.models.restore import needed_weights, restore
+from lmcortex.plan import Plan, load_plan
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 WEIGHTS = {step: save({"a": np.full(1000, step, np.float32)}) for step in (1, 2, 3)}
 SIZE = len(WEIGHTS[1])
@@ -134,16 +137,42 @@ def test_downloads_do_not_go_into_the_store_that_repositories_share() -> None:
     assert ran.stdout.strip() == "True"
 
 
-def test_only_what_no_job_fetches_itself_is_needed() -> None:
-    jobs = [
-        ("models/m/step1.json", "fetch_checkpoint", "no update"),
-        ("models/m/step2.json", "fetch_checkpoint", "update pending"),
-        ("datasets/d/features/m/step1.safetensors", "extract_features", "update pending"),
-        ("datasets/e/features/m/step1.safetensors", "extract_features", "update pending"),
-        ("datasets/d/features/m/step2.safetensors", "extract_features", "update pending"),
-        ("datasets/d/features/m/step3.safetensors", "extract_features", "no update"),
-        ("datasets/d/features/word-rate/main.safetensors", "compute_baseline", "update pending"),
-    ]
-    header = "output_file\tdate\trule\tlog-file(s)\tstatus\tplan"
-    rows = [f"results/{path}\t-\t{rule}\t-\tmissing\t{plan}" for path, rule, plan in jobs]
-    assert needed_weights("\n".join([header, *rows])) == ["results/models/m/step1.json"]
+STUDY = """
+title: All that reads weights
+datasets: [simulated-story]
+fits: [runs]
+models:
+  - {name: pythia-14m, checkpoints: [step1, step2]}
+analyses: [geometry, windows, networks]
+windows: [pydoc]
+"""
+PLACE = {"dataset": "simulated-story", "text": "pydoc", "model": "pythia-14m"}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    study = tmp_path / "mine.yaml"
+    study.write_text(STUDY)
+    return load_plan({"study": str(study)}, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("output", "checkpoint"),
+    [
+        (paths.FEATURES, "step1"),
+        (paths.GEOMETRY, "step1"),
+        (paths.NEURONS, "step1"),
+        (paths.WINDOWS, "step1"),
+        (paths.SWAPS, "step143000"),  # chosen by the last checkpoint, which the study does not list
+    ],
+)
+def test_a_job_that_reads_weights_needs_them(plan: Plan, output: str, checkpoint: str) -> None:
+    place = {**PLACE, "checkpoint": checkpoint}
+    description = f"results/models/pythia-14m/{checkpoint}.json"
+    assert needed_weights(plan, [output.format(**place)]) == [description]
+
+
+def test_no_other_job_needs_weights_nor_does_one_whose_checkpoint_is_fetched(plan: Plan) -> None:
+    fetched = paths.CHECKPOINT.format(model="pythia-14m", checkpoint="step2")
+    features = paths.FEATURES.format(**PLACE, checkpoint="step2")
+    assert needed_weights(plan, [fetched, features, *plan.all_fits(), *plan.tables()]) == []

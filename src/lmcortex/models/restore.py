@@ -1,33 +1,25 @@
 """Weights that left the cache, and that jobs still to run will read, are brought back."""
 
-import csv
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from lmcortex import paths, storage
 from lmcortex.models import ledger, load
 from lmcortex.models.fetch import restore_checkpoint
+from lmcortex.plan import Plan
 
 
-def needed_weights(summary: str) -> list[str]:
+def needed_weights(plan: Plan, outputs: Iterable[str]) -> list[str]:
     """List the descriptions of checkpoints whose files jobs still to run will find absent.
 
     Parameters
     ----------
-    summary : what ``snakemake --summary`` prints. A checkpoint that is to be fetched by a job of
-        its own is left to that job.
+    outputs : the first of each job that is still to run. A checkpoint that is to be fetched by a
+        job of its own is left to that job.
     """
-    rows = [
-        row
-        for row in csv.DictReader(summary.splitlines(), delimiter="\t")
-        if row["plan"] == "update pending"
-    ]
-    fetched = {row["output_file"] for row in rows if row["rule"] == "fetch_checkpoint"}
-    features = [Path(row["output_file"]) for row in rows if row["rule"] == "extract_features"]
-    described = [
-        paths.CHECKPOINT.format(model=path.parent.name, checkpoint=path.stem) for path in features
-    ]
-    return [path for path in dict.fromkeys(described) if path not in fetched]
+    pending = set(outputs)
+    read = [run for run in plan.networks() if not pending.isdisjoint(plan.gpu_outputs(run))]
+    described = [paths.CHECKPOINT.format(**run._asdict()) for run in read]
+    return [path for path in described if path not in pending]
 
 
 def restore(descriptions: list[str], budget: float) -> Iterator[str]:
