@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel
@@ -127,6 +128,12 @@ def test_a_rule_asks_for_memory_and_time_and_for_a_gpu_if_it_takes_a_device(rule
     assert re.search(r"^        mem_mb=", text, re.MULTILINE)
     assert re.search(r"^        runtime=", text, re.MULTILINE)
     assert ("gpu=1," in text) == ("--device" in text)
+
+
+def test_on_a_cluster_all_gpu_jobs_have_more_than_one_core() -> None:
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text("utf-8"))
+    on_gpu = {rule for rule, text in rules().items() if "gpu=1," in text}
+    assert {rule for rule, threads in profile["set-threads"].items() if threads > 1} == on_gpu
 
 
 @pytest.mark.parametrize(("rule", "text"), rules().items(), ids=rules())
