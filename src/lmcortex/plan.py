@@ -235,6 +235,14 @@ class Plan:
         ]
         return list(dict.fromkeys(runs))
 
+    def waiting_models(self, run: Run) -> list[str]:
+        """The models whose swaps a network chooses: before, no window of theirs is measured."""
+        return [
+            model
+            for model in self.window_models()
+            if any(run in self.swap_sources(text, model).values() for text in self.texts)
+        ]
+
     def shown_windows(self, model: str) -> list[str]:
         """Name the checkpoints of a model whose units are drawn: the last, and its untrained twin.
 

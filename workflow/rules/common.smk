@@ -151,6 +151,11 @@ def gpu_outputs(wildcards):
     return PLAN.gpu_outputs(Run(wildcards.model, wildcards.checkpoint))
 
 
+def waiting_models(wildcards):
+    """Return how many models can do nothing with their weights before a checkpoint is here."""
+    return len(PLAN.waiting_models(Run(wildcards.model, wildcards.checkpoint)))
+
+
 def swap_inputs(wildcards):
     """Return what chooses a model's swaps: a text, its last checkpoint, perhaps a masked model."""
     files = PLAN.text_files(wildcards.text)

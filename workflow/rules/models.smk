@@ -19,6 +19,8 @@ rule fetch_checkpoint:
         paths.log(paths.CHECKPOINT),
     benchmark:
         paths.benchmark(paths.CHECKPOINT)
+    # Where room is scarce, those come first for whom others would hold their room in vain.
+    priority: waiting_models
     # It tries again by itself.
     retries: 0
     threads: 0
