@@ -176,3 +176,8 @@ def test_no_other_job_needs_weights_nor_does_one_whose_checkpoint_is_fetched(pla
     fetched = paths.CHECKPOINT.format(model="pythia-14m", checkpoint="step2")
     features = paths.FEATURES.format(**PLACE, checkpoint="step2")
     assert needed_weights(plan, [fetched, features, *plan.all_fits(), *plan.tables()]) == []
+
+
+def test_the_weights_that_choose_swaps_are_listed_first(plan: Plan) -> None:
+    outputs = [*plan.all_features(), *plan.window_files(), *plan.swap_files()]
+    assert needed_weights(plan, outputs)[0] == "results/models/pythia-14m/step143000.json"

@@ -14,10 +14,11 @@ def needed_weights(plan: Plan, outputs: Iterable[str]) -> list[str]:
     Parameters
     ----------
     outputs : the first of each job that is still to run. A checkpoint that is to be fetched by a
-        job of its own is left to that job.
+        job of its own is left to that job. Those that others wait for come first.
     """
     pending = set(outputs)
     read = [run for run in plan.networks() if not pending.isdisjoint(plan.gpu_outputs(run))]
+    read.sort(key=lambda run: len(plan.waiting_models(run)), reverse=True)
     described = [paths.CHECKPOINT.format(**run._asdict()) for run in read]
     return [path for path in described if path not in pending]
 
