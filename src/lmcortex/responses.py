@@ -10,6 +10,7 @@ import xarray as xr
 
 from lmcortex.drift import remove_drift
 from lmcortex.errors import InputError
+from lmcortex.homologues import pair_sides
 from lmcortex.stimuli import Quality, fact, samples_per_run
 from lmcortex.tabular import numbers, read_series, read_table, repeated, require_columns
 
@@ -108,6 +109,7 @@ def prepare(
     else:
         targets = read_targets(files.targets) if files.targets else target_table(spec["targets"])
         runs, quality = {}, []
+    pair_sides(targets, f"dataset {spec['dataset']}")
     if spec["kind"] == "sentences":
         values, more = prepare_sentences(files.responses[0], items, targets, spec, subject=subject)
     else:
