@@ -146,7 +146,8 @@ def network_labels() -> bool:
         heard = [
             shared + 3 * along_time @ rng.standard_normal(shared.shape) for _ in range(n_subjects)
         ]
-        found = tested_group(atoms, runs, lambda heard=heard: iter(heard), 1.0, networks, spec, rng)
+        read, one = lambda heard=heard: iter(heard), np.zeros(len(networks))
+        found = tested_group(atoms, runs, read, 1.0, networks, one, spec, rng)
         # One atom, network and sign of each simulation, so that the 200 are independent.
         p = (found.p[0, 0, 0], found.p_strength[0, 0, 0])
         rejected += [*(value <= 0.05 for value in p), found.parts.survived[0]]

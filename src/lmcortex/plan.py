@@ -514,6 +514,13 @@ def check_plan(plan: Plan) -> None:
             raise InputError(f"{where}: fit {fit} is for {kind}, and no dataset is; leave it out")
     if "networks" in plan.study.analyses and not plan.networked_datasets():
         raise InputError(f"{where}: analyses: networks needs a story; add a dataset of that kind")
+    for name in plan.networked_datasets():
+        found = plan.datasets[name]
+        if found.extent().rois < 2 and not found.network_files():
+            raise InputError(
+                f"{where}: analyses: networks: dataset {name} has one ROI; name two or more in its "
+                "`targets` or `regions`, or labelled images in its `networks`"
+            )
     assert plan.runs  # resolving the checkpoints refuses unknown ones
     for name, text in plan.texts.items():
         if text.masked_model:

@@ -183,7 +183,9 @@ def map_atoms(plan: Plan, dataset: str) -> Spec:
 def label_atoms(plan: Plan, dataset: str, model: str, checkpoint: str) -> Spec:
     testing = {"level", "top_share", "dice", "n_null", "n_draws"}
     run = {"dataset": dataset, "model": model, "checkpoint": checkpoint}
-    return {**run, **plan.study.networks.model_dump(mode="json", include=testing)}
+    networks = plan.datasets[dataset].network_columns()
+    testing = plan.study.networks.model_dump(mode="json", include=testing)
+    return {**run, "networks": networks, **testing}
 
 
 def collect_scores(plan: Plan) -> Spec:

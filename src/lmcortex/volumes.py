@@ -1,6 +1,7 @@
 """Voxel series from NIfTI images: the voxels of each ROI inside a brain mask."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,17 @@ def find_voxels(
     voxels["hemisphere"] = np.where(voxels["x"] < 0, "L", "R")
     names = voxels[["roi", "i", "j", "k"]].astype(str)
     return voxels.assign(target=names.agg("-".join, axis=1)), int(midline.sum())
+
+
+def labels_at(path: str | Path, places: np.ndarray) -> np.ndarray:
+    """Return the label of the voxel that each place (n, 3; mm) lies in; 0 outside the image."""
+    image: Any = _load(str(path), 3)
+    to_index = np.linalg.inv(_affine(image))
+    index = np.rint(places @ to_index[:3, :3].T + to_index[:3, 3]).astype(int)
+    inside = ((index >= 0) & (index < image.shape)).all(axis=1)
+    found = np.zeros(len(places), dtype=int)
+    found[inside] = np.rint(np.asanyarray(image.dataobj)[tuple(index[inside].T)]).astype(int)
+    return found
 
 
 def read_voxels(

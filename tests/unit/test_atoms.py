@@ -9,9 +9,11 @@ from sklearn.linear_model import LassoLars
 from lmcortex import storage
 from lmcortex.errors import InputError
 from lmcortex.hrf import hrf_operator
-from lmcortex.networks.atoms import learn_atoms, neuron_signals
+from lmcortex.networks.atoms import held_out_r2, learn_atoms, neuron_signals
 from lmcortex.networks.dictionary import code, learn_dictionary, match, sparse_weights
+from lmcortex.networks.group import Labelled
 from lmcortex.networks.groups import hard_groups, layer_profile, membership
+from lmcortex.networks.tables import Learnt, atom_table
 
 N_SAMPLES = 120
 
@@ -203,4 +205,25 @@ def test_a_sweep_and_matched_neurons_are_further_sets(neurons) -> None:
         **{"atoms-3/atoms": (3, 60), "atoms-3/r2": (9,)},
         **{"neurons-6/atoms": (4, 60), "neurons-6/r2": (6,)},
         "phase-randomised/atoms": (4, 60),
+        "held-out/r2": (1,),
     }
+
+
+def test_neurons_left_out_are_explained_where_they_follow_the_others_atoms_and_not_otherwise():
+    signals, _, _ = planted(noise=0.2)
+    assert held_out_r2(signals, 6, 0.1, 4).mean() > 0.7
+    alone = unit_rows(np.random.default_rng(3).standard_normal((600, N_SAMPLES)))
+    within = learn_dictionary(alone, 60, 0.1, epochs=4).r2.mean()
+    assert held_out_r2(alone, 60, 0.1, 4).mean() < within - 0.05
+
+
+def test_the_table_describes_the_layers_of_hard_and_soft_sub_groups() -> None:
+    learnt = Learnt(WEIGHTS, np.array([1, 1, 2, 2, 2]), {}, {}, 0)
+    rows = pd.DataFrame({"encoder": [], "atlas": [], "associated": [], "sign": [], "atom": [],
+                         "network": []}).astype({"associated": bool})  # fmt: skip
+    labelled = Labelled(rows, pd.DataFrame(), {}, np.zeros(2), "regions")
+    table = atom_table(learnt, {"main": labelled})
+    assert table["layers_hard"].tolist() == ["1,2", "1,0"]
+    assert table["layers_soft"].tolist() == ["1,2", "2,1"]
+    assert table["n_soft"].tolist() == [3, 3]
+    assert_allclose(table["depth_soft"], [5 / 6, 2 / 3])

@@ -41,7 +41,7 @@ def found() -> xr.Dataset:
             "hemisphere": ("target", ["L", "R", "L"]),
             **{axis: ("target", np.full(3, np.nan)) for axis in "xyz"},
         },
-        {"dataset": "story", "model": "net", "checkpoint": "step10"},
+        {"dataset": "story", "model": "net", "checkpoint": "step10", "atlas": "regions"},
     )
 
 
@@ -56,8 +56,8 @@ def labels() -> pd.DataFrame:
         own &= atom_set == "main"
         rows.append(
             {"dataset": "story", "model": model, "checkpoint": checkpoint, "atom_set": atom_set,
-             "encoder": RIDGE, "sign": sign, "atom": atom, "network": network, "dice": 0.9 * own,
-             "associated": own, "p_strength": 0.01 if own else 0.5}
+             "atlas": "regions", "encoder": RIDGE, "sign": sign, "atom": atom, "network": network,
+             "dice": 0.9 * own, "associated": own, "p_strength": 0.01 if own else 0.5}
         )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -67,8 +67,8 @@ def organization() -> pd.DataFrame:
     measures += ["effective networks", "atoms per network", "temporal consistency"]
     rows = [
         {"dataset": "story", "model": model, "checkpoint": checkpoint, "atom_set": atom_set,
-         "encoder": RIDGE, "sign": "all", "network": "all", "measure": measure, "value": 1.0 + n,
-         "expected": 0.5, "step": float(checkpoint[4:]), "final": checkpoint == "step10",
+         "atlas": "regions", "encoder": RIDGE, "sign": "all", "network": "all",
+         "measure": measure, "value": 1.0 + n, "expected": 0.5, "step": float(checkpoint[4:]), "final": checkpoint == "step10",
          "n_params": 1e6}
         for n, ((model, checkpoint), atom_set, measure) in enumerate(
             product(RUNS, ("main", "phase-randomised"), measures)
@@ -87,6 +87,16 @@ def test_networks_shows_how_many_atoms_each_has() -> None:
     assert counts["either, by strength"] == [[2, 1], [0, 0]]
 
 
+def test_each_atlas_has_its_own_counts() -> None:
+    both = pd.concat([labels(), labels().replace({"regions": "wider", "A": "C"})])
+    figure = networks.networks(both, organization(), VIEW)
+    panels = {axis.get_title("left"): axis for axis in figure.axes}
+    names = [label.get_text() for label in panels["wider: active"].get_xticklabels()]
+    assert names == ["B", "C"]
+    assert panels["wider: active"].images[0].get_array().tolist() == [[0, 2], [0, 0]]
+    assert panels["regions: active"].images[0].get_array().tolist() == [[2, 0], [0, 0]]
+
+
 def test_correlations_have_no_diagonal_and_atoms_of_a_network_stand_together() -> None:
     given = found()
     figure = networks.atom_correlations(given, labels(), VIEW)
@@ -102,6 +112,13 @@ def test_maps_of_rois_show_every_atom_in_every_target() -> None:
     shown = figure.axes[0].images[0].get_array()
     t = given["map"].sel(encoder=RIDGE).to_numpy()
     assert sorted(map(tuple, shown.T.tolist())) == sorted(map(tuple, t.tolist()))
+
+
+def test_maps_of_rois_mark_what_is_strong_at_the_checkpoint_that_they_are_of() -> None:
+    rows = labels().assign(p_strength=0.5)
+    rows.loc[(rows["checkpoint"] == "step0") & (rows["atom"] == 3), "p_strength"] = 0.01
+    figure = networks.atom_maps(found(), rows, VIEW)
+    assert not [line for line in figure.axes[0].lines if line.get_gid() == "strong"]
 
 
 def test_histograms_hold_every_neuron_and_every_response_of_single_subjects() -> None:

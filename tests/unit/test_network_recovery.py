@@ -15,6 +15,7 @@ import pytest
 from lmcortex import storage
 from lmcortex.hrf import hrf_operator
 from lmcortex.networks import group, subjects
+from lmcortex.networks.atlases import atlas_of_regions
 from lmcortex.networks.atoms import MAIN, learn_atoms, neuron_signals, read_sets
 from lmcortex.networks.groups import hard_groups
 from lmcortex.networks.maps import RIDGE
@@ -96,7 +97,8 @@ def recover(folder: Path) -> Recovered:
     maps = subjects.map_atoms(sets, responses, ITEMS, WORDS, folds)
     read = partial(subjects.read_responses, paths, ITEMS)
     rate = subjects.word_rate(ITEMS, WORDS)
-    found = group.label_set(MAIN, sets[MAIN], maps, read, runs, rate, SPEC)
+    atlases = [atlas_of_regions(group.first_member(maps)["roi"].to_numpy())]
+    found = group.label_set(MAIN, sets[MAIN], maps, read, runs, rate, atlases, SPEC)
 
     groups = hard_groups(arrays["main/weights"])
     shared = np.array(

@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose
 from scipy.stats import false_discovery_control, ttest_1samp
 from sklearn.linear_model import Lasso, Ridge
 
-from lmcortex.errors import InputError
 from lmcortex.folds import make_folds
 from lmcortex.networks import group, labels, maps, subjects
 from lmcortex.networks.organization import consistency, describe, effective_number, random_members
@@ -143,13 +142,6 @@ def test_dice_is_twice_the_overlap_over_the_sum_of_sizes() -> None:
     assert_allclose(labels.dice(parts, networks), [[1, 0.4], [0, 0]])
 
 
-def test_networks_are_the_rois_of_targets_and_one_is_too_few() -> None:
-    names, networks = group.networks_of(np.array(["b", "a", "b"]))
-    assert names == ["a", "b"] and networks.astype(int).tolist() == [[0, 1, 0], [1, 0, 1]]
-    with pytest.raises(InputError, match="all targets are of `brain`; name two networks"):
-        group.networks_of(np.array(["brain", "brain"]))
-
-
 def planted_group(seed: int = 9) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Return atoms, responses of subjects and networks: atom 0 drives network 0, 1 stops 1."""
     rng = np.random.default_rng(seed)
@@ -163,7 +155,8 @@ def planted_group(seed: int = 9) -> tuple[np.ndarray, list[np.ndarray], np.ndarr
 def tested() -> tuple[group.Group, np.ndarray]:
     atoms, responses, networks = planted_group()
     rng = np.random.default_rng(10)
-    found = group.tested_group(atoms, RUNS, lambda: iter(responses), 1.0, networks, SPEC, rng)
+    one = np.zeros(len(networks))
+    found = group.tested_group(atoms, RUNS, lambda: iter(responses), 1.0, networks, one, SPEC, rng)
     return found, networks
 
 
@@ -180,6 +173,12 @@ def test_planted_atoms_are_stronger_than_any_surrogate(tested) -> None:
 
 def test_a_family_is_harder_to_surpass_than_one_of_it(tested) -> None:
     assert (tested[0].p_family >= tested[0].p_strength).all()
+
+
+def test_the_family_of_a_network_is_its_atlas() -> None:
+    strength = np.zeros((2, 3, 4))
+    strength[0, 1, 0], strength[1, 2, 3] = 5, 7
+    assert group.largest(strength, np.array([0, 0, 1, 1])).tolist() == [5, 5, 7, 7]
 
 
 def test_the_weights_of_a_group_are_those_of_its_subjects(tested) -> None:
@@ -212,6 +211,21 @@ def test_maps_of_halves_agree_where_subjects_do() -> None:
     weights = shared + rng.standard_normal((8, 2, 40))
     alike, unlike = group.split_half(weights, 0.1, rng)
     assert alike > 0.9 and unlike < 0.4
+
+
+def test_the_interval_of_explained_variance_is_that_of_students_t_over_subjects() -> None:
+    rng = np.random.default_rng(21)
+    values = rng.random((5, 4))
+    keys = ("r2_in main", "r2_cv main")
+    found = xr.Dataset(
+        {key: ("target", np.append(values.ravel(), 9.0)) for key in keys},
+        {"subject": ("target", [*np.repeat(list("abcde"), 4), "average"])},
+    )
+    facts = {fact.measure: fact for fact in group.explained(found, "main")}
+    expected = ttest_1samp(values.mean(axis=1), 0).confidence_interval(0.95)
+    fact = facts["cross-validated R2, subjects"]
+    assert_allclose([fact.value, fact.ci_low, fact.ci_high], [values.mean(), *expected])
+    assert facts["largest in-sample R2, mean response"].value == 9
 
 
 # --- organization ---------------------------------------------------------------------------------

@@ -181,6 +181,10 @@ def atom_maps(wildcards):
     return PLAN.map_files(wildcards.dataset, Run(wildcards.model, wildcards.checkpoint))
 
 
+def labelled_images(wildcards):
+    return PLAN.datasets[wildcards.dataset].network_files()
+
+
 def last_group_maps(wildcards):
     return PLAN.last_group_maps(wildcards.dataset, getattr(wildcards, "model", None))
 

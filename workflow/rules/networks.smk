@@ -108,6 +108,7 @@ rule map_atoms:
 
 rule label_atoms:
     input:
+        unpack(labelled_images),
         item_table=paths.ITEMS,
         word_table=paths.WORDS,
         atoms=paths.ATOMS,
@@ -129,10 +130,10 @@ rule label_atoms:
     params:
         spec=spec_of(specs.label_atoms),
         code=code_of("label_atoms"),
+        files=options,
     shell:
         "python workflow/scripts/label_atoms.py --items {input.item_table} --words {input.word_table}"
-        " --atoms {input.atoms} --maps {input.maps:q} --responses {input.responses:q}"
-        " --spec {params.spec:q} --threads {threads} --output {output.maps}"
+        " {params.files} --spec {params.spec:q} --threads {threads} --output {output.maps}"
         " --atoms-output {output.atoms} --labels-output {output.labels}"
         " --organization-output {output.organization} 2> >(tee {log} >&2)"
 

@@ -47,7 +47,10 @@ def plant_neurons(plan: Plan, dataset: str, model: str) -> Cost:
 
 
 def learn_atoms(plan: Plan, dataset: str, model: str) -> Cost:
-    """All neurons on all samples in float32, twice while they are read, and codes of each seed."""
+    """All neurons on all samples in float32, twice while they are read, and codes of each seed.
+
+    One more start leaves a tenth of the neurons out.
+    """
     asked, entry = plan.study.networks, plan.model(model)
     extent = plan.datasets[dataset].extent()
     width = neurons_of_layer(plan, dataset, model)
@@ -59,6 +62,7 @@ def learn_atoms(plan: Plan, dataset: str, model: str) -> Cost:
     weights = FLOAT * sum(sets) * n_neurons / MIB
     passes = asked.seeds * (asked.epochs + 1)
     coding = CODE_S * n_neurons * sum(n / CODED_ATOMS for n in sets[1:]) * passes
+    coding += CODE_S * n_neurons * asked.n_atoms / CODED_ATOMS * (asked.epochs + 1)
     products = 6 * n_neurons * extent.samples * sum(sets[1:]) * passes / CORE.float64
     memory = LEARNING_MB + TABLES_MB + 2 * signals + words + operator + (asked.seeds + 1) * weights
     return Cost(memory, TABLES_S + STATISTICS_S + coding + products, weights)
@@ -96,8 +100,8 @@ def label_atoms(plan: Plan, dataset: str) -> Cost:
 def collect_networks(plan: Plan) -> Cost:
     """A row for each atom, encoder, sign and network of each checkpoint."""
     rows = sum(
-        2 * 3 * sum(atoms_of(plan)) * plan.datasets[dataset].extent().rois
-        for dataset in plan.networked_datasets()
+        2 * 3 * sum(atoms_of(plan)) * (found.extent().rois + found.n_labels())
+        for dataset, found in plan.datasets.items()
         for _ in plan.networked_runs(dataset)
     )
     n_files = 3 * len(plan.organized_files("{dataset}"))

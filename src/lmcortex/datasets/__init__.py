@@ -35,7 +35,8 @@ def load_dataset(name: str, folder: Path) -> Dataset:
             content[key] = expand(content[key], f"{path}: {key}")
             check_places(content[key], f"{path}: {key}")
     dataset = check(KINDS[kind], content, str(path))
-    named = [dataset.stimulus_files(), *map(dataset.recording_files, dataset.subjects)]
+    named = [dataset.stimulus_files(), dataset.network_files()]
+    named += map(dataset.recording_files, dataset.subjects)
     for file in (file for files in named for entry in files.values() for file in listed(entry)):
         if not Path(file).exists():
             raise InputError(f"{path}: {file}: no such file; see docs/datasets.md")

@@ -3,9 +3,9 @@
 from glob import glob
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from lmcortex.config import Hemisphere, Label, Section
+from lmcortex.config import Hemisphere, Label, Section, expand
 from lmcortex.datasets.shared import (
     WORDS_PER_SECOND,
     Context,
@@ -57,6 +57,19 @@ class Spheres(Section):
 
     spheres: list[tuple[float, float, float]] = Field(min_length=1, description="centres, mm")
     radius: float = Field(gt=0, description="mm")
+
+
+class LabelledImage(Section):
+    """Networks of the brain in a labelled image, such as Schaefer's parcels."""
+
+    image: str = Field(description="NIfTI: integer labels, in the space of the responses")
+    names: str = Field(description="table beside it: `index` (the label) and a column of names")
+    column: str = Field(default="name", description="of that table: which network a label is of")
+
+    @field_validator("image", "names")
+    @classmethod
+    def _of_this_machine(cls, path: str) -> str:
+        return expand(path, "networks")
 
 
 class Polynomial(Section):
@@ -181,6 +194,11 @@ class Story(Recorded):
     regions: dict[Label, Labels | Spheres] = Field(
         default={}, description="NIfTI: ROIs whose voxels are read; all of the mask without any"
     )
+    networks: dict[Label, LabelledImage] = Field(
+        default={},
+        description="NIfTI: labelled images that maps of atoms are compared with "
+        "(`analyses: [networks]`), the first one foremost",
+    )
     voxels: int = Field(
         default=30_000,
         ge=1,
@@ -205,6 +223,8 @@ class Story(Recorded):
     def _has_targets(self) -> "Story":
         if bool(self.targets) == bool(self.mask):
             raise ValueError("give `targets`, or a `mask` where the responses are NIfTI images")
+        if self.networks and not self.mask:
+            raise ValueError("`networks` are compared with voxels; give a `mask`, or leave it out")
         return self
 
     def recording_files(self, subject: str) -> Files:
@@ -212,6 +232,21 @@ class Story(Recorded):
         given: Files = {name: path for name, path in volumes.items() if path}
         files: Files = {"responses": self.response_files(subject)}
         return {**files, **given, **self.targets_file()}
+
+    def network_files(self) -> Files:
+        """The labelled images that maps are compared with, and their tables."""
+        chosen = self.networks.values()
+        files: Files = {
+            "images": [each.image for each in chosen],
+            "names": [each.names for each in chosen],
+        }
+        return files if self.networks else {}
+
+    def network_columns(self) -> list[dict[str, str]]:
+        return [{"name": name, "column": each.column} for name, each in self.networks.items()]
+
+    def n_labels(self) -> int:
+        return sum(table_size(each.names)[0] for each in self.networks.values())
 
     def n_targets(self) -> int:
         return self.voxels if self.mask else super().n_targets()

@@ -110,6 +110,18 @@ class DatasetBase(Section):
     def roi_spheres(self) -> dict[str, Any]:
         return {roi: sphere.model_dump(mode="json") for roi, sphere in sorted(self.rois.items())}
 
+    def network_files(self) -> Files:
+        """The files that say which networks there are beside the ROIs of the targets."""
+        return {}
+
+    def network_columns(self) -> list[dict[str, str]]:
+        """The columns of those files' tables that name networks."""
+        return []
+
+    def n_labels(self) -> int:
+        """Return how many labels those tables have: about how many networks, at most."""
+        return 0
+
     def roi_names(self) -> set[str] | None:
         """The ROIs that scores can be asked for by name; None if only the files know."""
         return set(self.rois) or None

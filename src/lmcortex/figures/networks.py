@@ -185,36 +185,45 @@ def networks(labels: pd.DataFrame, organization: pd.DataFrame, view: View) -> Fi
 
     Returns
     -------
-    Three panels of models (last checkpoints and untrained) by networks: atoms that activate a
-    network, those that deactivate it, both by Dice and its null; and atoms whose strength in
-    the network has p < .05, of either sign.
+    For each atlas, three panels of models (last checkpoints and untrained) by networks: atoms that
+    activate a network, those that deactivate it, both by Dice and its null; and atoms whose
+    strength in the network has p < .05, of either sign.
     """
     rows = labels[(labels["dataset"] == view.dataset) & (labels["encoder"] == RIDGE)]
     about = organization[organization["dataset"] == view.dataset]
     runs = _last_runs(about)
-    names = sorted(rows["network"].unique())
-    kinds: list[tuple[str, pd.DataFrame]] = [
-        (sign, rows[rows["associated"] & (rows["sign"] == sign)]) for sign in SIGNS
-    ]
-    kinds.append(("either, by strength", rows[rows["p_strength"] < LEVEL]))
+    atlases = rows["atlas"].drop_duplicates().tolist()
     subtitle = "atoms per network: Dice above its null; strength at p < .05, chance gives 10%"
-    height = 0.32 * (len(runs) + 1) + 1.1
+    height = len(atlases) * (0.32 * (len(runs) + 1) + 1.1)
     figure = style.frame(view, NETWORKS_TITLE, subtitle, (11.5, height))
-    axes = style.grid(figure, 3, 3, sharey=True)
-    for axis, (title, chosen) in zip(axes, kinds, strict=True):
-        counts = np.array([[_count(chosen, run, name) for name in names] for run in runs], float)
-        axis.imshow(counts, aspect="auto", cmap="Purples", vmin=0, vmax=max(counts.max(), 1),
-                    gid="counts")  # fmt: skip
-        axis.grid(False)
-        dark = 0.6 * max(counts.max(), 1)
-        if len(names) <= 20:
-            for (row, column), value in np.ndenumerate(counts):
-                axis.text(column, row, f"{value:.0f}", ha="center", va="center", size=8.5,
-                          color="white" if value > dark else style.BLACK)  # fmt: skip
-        axis.set_xticks(range(len(names)), names, rotation=90 if len(names) > 8 else 0)
-        axis.set_title(title)
-    axes[0].set_yticks(range(len(runs)), [_run_name(run) for run in runs])
+    axes = style.grid(figure, 3 * len(atlases), 3, sharey=True)
+    for number, atlas in enumerate(atlases):
+        own = rows[rows["atlas"] == atlas]
+        kinds: list[tuple[str, pd.DataFrame]] = [
+            (sign, own[own["associated"] & (own["sign"] == sign)]) for sign in SIGNS
+        ]
+        kinds.append(("either, by strength", own[own["p_strength"] < LEVEL]))
+        names = sorted(own["network"].unique())
+        for axis, (title, chosen) in zip(axes[3 * number :], kinds, strict=False):
+            counts = np.array([[_count(chosen, run, name) for name in names] for run in runs])
+            _count_panel(axis, counts, names)
+            axis.set_title(title if len(atlases) == 1 else f"{atlas}: {title}")
+        axes[3 * number].set_yticks(range(len(runs)), [_run_name(run) for run in runs])
     return figure
+
+
+def _count_panel(axis: "Axes", counts: np.ndarray, names: list[str]) -> None:
+    """Draw counts (n_runs, n_networks) as colour, and as numbers where there is room for them."""
+    most = max(int(counts.max()), 1)
+    axis.imshow(counts, aspect="auto", cmap="Purples", vmin=0, vmax=most, gid="counts")
+    axis.grid(False)
+    if len(names) <= 20:
+        for (row, column), value in np.ndenumerate(counts):
+            axis.text(column, row, f"{value}", ha="center", va="center", size=8.5,
+                      color="white" if value > 0.6 * most else style.BLACK)  # fmt: skip
+    upright = len(names) <= 8 and max(map(len, names)) <= 9
+    axis.set_xticks(range(len(names)), names, rotation=0 if upright else 90)
+    axis.tick_params(labelbottom=True)
 
 
 def _last_runs(about: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -247,38 +256,49 @@ def organization(table: pd.DataFrame, view: View) -> Figure:
 
     Returns
     -------
-    Left, the plane of the effective number of networks and the temporal consistency of atoms of a
-    network (minus what random atoms have); then the number of networks and the atoms per network
-    (both signs) at every step.
+    For each atlas: left, the plane of the effective number of networks and the temporal consistency
+    of atoms of a network (minus what random atoms have); then the number of networks and the atoms
+    per network (both signs) at every step.
     """
     rows = table[
         (table["dataset"] == view.dataset)
         & (table["encoder"] == RIDGE)
         & (table["network"] == ALL)
         & (table["sign"] == ALL)
+        & (table["atlas"] != ALL)
     ]
     models = select.by_size(rows)
+    atlases = rows["atlas"].drop_duplicates().tolist()
     subtitle = "ridge maps, both signs; hollow: untrained; cross: phase-randomised atoms"
-    figure = style.frame(view, ORGANIZATION_TITLE, subtitle, (11.5, 3.6))
-    axes = style.grid(figure, 3, 3)
+    figure = style.frame(view, ORGANIZATION_TITLE, subtitle, (11.5, 3.2 * len(atlases) + 0.4))
+    axes = style.grid(figure, 3 * len(atlases), 3)
     colours = style.colours(models)
-    for model in models:
-        _plane(axes[0], rows[rows["model"] == model], colours[model])
-    axes[0].set_xlabel("effective number of networks")
-    axes[0].set_ylabel("temporal consistency - random atoms")
-    axes[0].axhline(0, color=style.GREY, linewidth=0.8)
-    axes[0].set_title("diversity and consistency")
-    for axis, measure in zip(axes[1:], ("networks", "atoms per network"), strict=True):
-        for model in models:
-            _course(axis, rows[(rows["model"] == model) & (rows["measure"] == measure)],
-                    colours[model])  # fmt: skip
-        axis.set_xscale("symlog", linthresh=1)
-        axis.set_xlabel("training step, of models that have some")
-        axis.set_title(measure)
-        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
+    for number, atlas in enumerate(atlases):
+        prefix = "" if len(atlases) == 1 else f"{atlas}: "
+        _of_atlas(axes[3 * number :], rows[rows["atlas"] == atlas], colours, prefix)
     handles = [style.line(model, colours[model], "-", "o") for model in models]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
     return figure
+
+
+def _of_atlas(
+    axes: "Sequence[Axes]", rows: pd.DataFrame, colours: dict[str, Any], prefix: str
+) -> None:
+    """Draw the organization by the networks of one atlas."""
+    for model, colour in colours.items():
+        _plane(axes[0], rows[rows["model"] == model], colour)
+    axes[0].set_xlabel("effective number of networks")
+    axes[0].set_ylabel("temporal consistency - random atoms")
+    axes[0].axhline(0, color=style.GREY, linewidth=0.8)
+    axes[0].set_title(f"{prefix}diversity and consistency")
+    for axis, measure in zip(axes[1:], ("networks", "atoms per network"), strict=False):
+        for model, colour in colours.items():
+            own = rows[(rows["model"] == model) & (rows["measure"] == measure)]
+            _course(axis, own, colour)
+        axis.set_xscale("symlog", linthresh=1)
+        axis.set_xlabel("training step, of models that have some")
+        axis.set_title(f"{prefix}{measure}")
+        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
 
 
 def _plane(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
@@ -321,12 +341,7 @@ def atom_maps(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> Figure:
     With voxels, glass brains and the inflated cortex of the atoms with the largest Dice of either
     sign; with ROIs, t of all atoms in each.
     """
-    rows = labels[
-        (labels["dataset"] == view.dataset)
-        & (labels["model"] == view.model)
-        & (labels["encoder"] == RIDGE)
-        & (labels["atom_set"] == MAIN)
-    ]
+    rows = _labels_of(labels, found)
     of_ridge = found.sel(encoder=RIDGE)
     places = np.stack([found[axis].to_numpy().astype(float) for axis in "xyz"], axis=1)
     if np.isfinite(places).all() and len(places) > 50:
@@ -334,6 +349,13 @@ def atom_maps(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> Figure:
 
         return brains(of_ridge, places, best_atoms(rows), view, MAPS_TITLE)
     return _roi_maps(of_ridge, rows, view)
+
+
+def _labels_of(labels: pd.DataFrame, found: "xr.Dataset") -> pd.DataFrame:
+    """Return the labels of the ridge maps of the checkpoint that `found` is of, by its atlas."""
+    wanted = {name: found.attrs[name] for name in ("dataset", "model", "checkpoint", "atlas")}
+    wanted |= {"encoder": RIDGE, "atom_set": MAIN}
+    return labels[(labels[list(wanted)] == pd.Series(wanted)).all(axis=1)]
 
 
 def best_atoms(rows: pd.DataFrame) -> list[tuple[int, str, str, float]]:
@@ -379,13 +401,7 @@ def atom_correlations(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> 
     Left, time courses; right, maps. Atoms are ordered by their network with the largest Dice and
     its sign; the diagonal is 0.
     """
-    rows = labels[
-        (labels["dataset"] == view.dataset)
-        & (labels["model"] == view.model)
-        & (labels["encoder"] == RIDGE)
-        & (labels["atom_set"] == MAIN)
-        & (labels["checkpoint"] == found.attrs["checkpoint"])
-    ]
+    rows = _labels_of(labels, found)
     best = rows.sort_values("dice", ascending=False, kind="stable").drop_duplicates("atom")
     best = best.sort_values(["network", "sign", "atom"])
     order = best["atom"].to_numpy(int)

@@ -8,7 +8,7 @@ import numpy as np
 from lmcortex import storage
 from lmcortex.encoding.design import read_features, sample_operators, scale_columns
 from lmcortex.errors import InputError
-from lmcortex.networks.dictionary import Dictionary, learn_dictionary
+from lmcortex.networks.dictionary import Dictionary, code, learn_dictionary
 from lmcortex.networks.surrogates import phase_randomised
 from lmcortex.seeds import generator
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAIN = "main"
+HELD_OUT = "held-out"  # neurons that atoms were not learnt from
+HELD_OUT_SHARE = 0.1
 CONTROL = "phase-randomised"  # main atoms, moved in time: what chance makes of the same pipeline
 
 
@@ -85,7 +87,7 @@ def learn_atoms(
     ``layers`` (n_neurons,), ``main/weights`` (n_atoms, n_neurons), and for each set
     ``{set}/atoms`` (n_atoms, n_samples), ``{set}/r2`` (neurons it was learnt from) and
     ``{set}/seed_match`` (n_atoms,). Set ``phase-randomised`` has the main atoms after
-    `surrogates.phase_randomised`, and no more.
+    `surrogates.phase_randomised`, and no more; ``held-out`` only ``r2``, see `held_out_r2`.
     """
     learning = {name: spec[name] for name in ("epochs", "seeds")}
     values, penalty = signals.values, spec["penalty"]
@@ -99,6 +101,7 @@ def learn_atoms(
     main = learn_dictionary(values, spec["n_atoms"], penalty, key=[MAIN], **learning)
     keep(MAIN, main)
     arrays[f"{MAIN}/weights"] = main.weights
+    arrays[f"{HELD_OUT}/r2"] = held_out_r2(values, spec["n_atoms"], penalty, spec["epochs"])
     control = phase_randomised(main.atoms.T, runs, generator("control atoms"))
     arrays[f"{CONTROL}/atoms"] = np.ascontiguousarray(control.T)
     for n_atoms in spec["sweep"]:
@@ -113,6 +116,15 @@ def learn_atoms(
             learn_dictionary(values[drawn], spec["n_atoms"], penalty, key=[name], **learning),
         )
     return arrays
+
+
+def held_out_r2(values: np.ndarray, n_atoms: int, penalty: float, epochs: int) -> np.ndarray:
+    """Return R2 of a tenth of the neurons, drawn at random, by atoms learnt from the others."""
+    order = generator("held-out neurons").permutation(len(values))
+    n_out = max(1, round(HELD_OUT_SHARE * len(values)))
+    rest, out = np.sort(order[n_out:]), np.sort(order[:n_out])
+    found = learn_dictionary(values[rest], n_atoms, penalty, epochs=epochs, key=[HELD_OUT])
+    return code(values[out], found.atoms, penalty)[1]
 
 
 def read_sets(path: "str | Path") -> dict[str, np.ndarray]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lmcortex.errors import InputError
 from lmcortex.inference import benjamini_hochberg
 from lmcortex.networks import labels
+from lmcortex.networks.atlases import Atlas
 from lmcortex.networks.maps import BEYOND_RATE, ENCODERS, RIDGE, SPARSE, ridge_operator, without
 from lmcortex.networks.organization import ALL, Fact, describe
 from lmcortex.networks.surrogates import phase_randomised
@@ -40,7 +40,8 @@ class Group(NamedTuple):
     dice : (2, n_atoms, n_networks).
     strength : (2, n_atoms, n_networks) mean of the maps over a network's targets, and minus it.
     p, p_strength : the same shape, of phase-randomised atoms; NaN where there is no null.
-    p_family : p of strength against the largest of all atoms, networks and signs of a surrogate.
+    p_family : p of strength against the largest of all atoms, signs and networks of an atlas in a
+        surrogate.
     """
 
     weights: np.ndarray
@@ -51,22 +52,6 @@ class Group(NamedTuple):
     p: np.ndarray
     p_strength: np.ndarray
     p_family: np.ndarray
-
-
-def networks_of(rois: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Return the names of the networks, the ROIs of the targets, and bool (n_networks, n_targets).
-
-    Raises
-    ------
-    InputError : fewer than two.
-    """
-    names = sorted({str(roi) for roi in rois})
-    if len(names) < 2:
-        raise InputError(
-            f"networks: all targets are of `{names[0]}`; name two networks or more in `targets`, "
-            "or in `regions` of the dataset's atlas"
-        )
-    return names, rois.astype(str) == np.array(names)[:, None]
 
 
 def ridge_weights(atoms: Sequence[np.ndarray], read: Read, penalty: float) -> Iterator[np.ndarray]:
@@ -103,6 +88,7 @@ def tested_group(
     read: Read,
     penalty: float,
     networks: np.ndarray,
+    families: np.ndarray,
     spec: Mapping[str, Any],
     rng: np.random.Generator,
 ) -> Group:
@@ -119,6 +105,7 @@ def tested_group(
     runs : (n_samples,).
     read, penalty : as for `ridge_weights`.
     networks : bool (n_networks, n_targets).
+    families : (n_networks,) the atlas that each is of.
     spec : ``n_null``, ``level`` of the false discovery rate, ``top_share``.
     """
     weights = np.stack([values[0] for values in ridge_weights([atoms], read, penalty)])
@@ -137,7 +124,7 @@ def tested_group(
             reached += labels.dice(null.inside, networks) >= observed - 1e-9
             drawn_strength = strengths(null_maps, networks)
             stronger += drawn_strength >= strong
-            strongest += drawn_strength.max() >= strong
+            strongest += largest(drawn_strength, families) >= strong
     counts = (reached, stronger, strongest)
     chances = ((count + 1) / (spec["n_null"] + 1) for count in counts)
     return Group(weights, maps, parts, observed, strong, *chances)
@@ -147,6 +134,18 @@ def strengths(maps: np.ndarray, networks: np.ndarray) -> np.ndarray:
     """Return the mean of maps (n_atoms, n_targets) over each network, by sign: see `Group`."""
     mean = maps @ (networks / networks.sum(axis=1, keepdims=True)).T
     return np.stack([mean, -mean])
+
+
+def largest(strength: np.ndarray, families: np.ndarray) -> np.ndarray:
+    """Return for each network the largest strength (2, n_atoms, n_networks) of its family."""
+    of_network = strength.max(axis=(0, 1))
+    return np.array([of_network[families == family].max() for family in families])
+
+
+def of_atlas(group: Group, columns: slice) -> Group:
+    """Return what a group says of some of its networks."""
+    by_network = ("dice", "strength", "p", "p_strength", "p_family")
+    return group._replace(**{name: getattr(group, name)[..., columns] for name in by_network})
 
 
 def sparse_group(weights: np.ndarray, networks: np.ndarray, spec: Mapping[str, Any]) -> Group:
@@ -216,13 +215,17 @@ def weight_intervals(
     weights: np.ndarray, networks: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean, low and high (n_atoms, n_networks) of networks' mean weights over subjects."""
+    return mean_interval(weights @ (networks / networks.sum(axis=1, keepdims=True)).T)
+
+
+def mean_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean over subjects (n_subjects, ...) and its 95 % interval; NaN for one."""
     from scipy.stats import t as distribution
 
-    by_network = weights @ (networks / networks.sum(axis=1, keepdims=True)).T
-    mean, n = by_network.mean(axis=0), len(by_network)
+    mean, n = values.mean(axis=0), len(values)
     if n < 2:
         return mean, np.full(mean.shape, np.nan), np.full(mean.shape, np.nan)
-    margin = distribution.isf(0.025, n - 1) * by_network.std(axis=0, ddof=1) / np.sqrt(n)
+    margin = distribution.isf(0.025, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
     return mean, mean - margin, mean + margin
 
 
@@ -259,16 +262,18 @@ class Labelled(NamedTuple):
 
     Attributes
     ----------
-    labels : see `label_table`, and the column encoder.
-    facts : see `lmcortex.networks.organization.describe`, with the column encoder.
+    labels : see `label_table`, and the columns encoder and atlas.
+    facts : see `lmcortex.networks.organization.describe`, with the columns encoder and atlas.
     groups : by encoder.
     split_half : (n_atoms,), of the ridge maps.
+    atlas : name of the first atlas, which figures of maps show.
     """
 
     labels: "pd.DataFrame"
     facts: "pd.DataFrame"
     groups: dict[str, Group]
     split_half: np.ndarray
+    atlas: str
 
 
 def label_set(
@@ -278,9 +283,10 @@ def label_set(
     read: Read,
     runs: np.ndarray,
     rate: np.ndarray,
+    atlases: Sequence[Atlas],
     spec: Mapping[str, Any],
 ) -> Labelled:
-    """Label one set of atoms by every encoder.
+    """Label one set of atoms by every encoder, with the networks of every atlas.
 
     Parameters
     ----------
@@ -290,14 +296,17 @@ def label_set(
     read : returns the subjects' responses, one after the other.
     runs : (n_samples,).
     rate : (n_samples, 1) word rate.
+    atlases : of one subject's targets.
     spec : ``n_null``, ``level``, ``top_share``, ``dice``, ``n_draws``.
     """
     import pandas as pd
 
     subjects = maps["subject"].to_numpy()
-    labels_of = list(dict.fromkeys(subjects))
-    members = [subject for subject in labels_of if subject != AVERAGE] or labels_of
-    names, networks = networks_of(maps["roi"].to_numpy()[subjects == members[0]])
+    members = members_of(subjects)
+    networks = np.concatenate([atlas.inside for atlas in atlases])
+    sizes = [len(atlas.networks) for atlas in atlases]
+    ends = np.cumsum(sizes).tolist()
+    families = np.repeat(range(len(atlases)), sizes)
     groups, tables, facts = {}, [], []
     for row, encoder in enumerate(ENCODERS):
         of_encoder = maps.isel(encoder=row)
@@ -312,18 +321,35 @@ def label_set(
             seen = without(rate, atoms, runs) if beyond else atoms
             source = beyond_rate(read, rate, runs) if beyond else read
             rng = generator("phase", name, encoder)
-            group = tested_group(seen, runs, source, penalty, networks, spec, rng)
+            group = tested_group(seen, runs, source, penalty, networks, families, spec, rng)
         groups[encoder] = group
-        tables.append(label_table(group, names, networks, spec).assign(encoder=encoder))
-        rng = generator("organization", name, encoder)
-        found = associated(group, spec)
-        described = describe(atoms, group.parts.inside, found, names, spec["n_draws"], rng)
-        facts += [{**fact._asdict(), "encoder": encoder} for fact in described]
-        facts += [{**fact._asdict(), "encoder": encoder} for fact in explained(of_encoder, name)]
+        known = {"encoder": encoder, "atlas": ALL}
+        facts += [{**fact._asdict(), **known} for fact in explained(of_encoder, name)]
+        for atlas, start, end in zip(atlases, [0, *ends], ends, strict=False):
+            own, known = of_atlas(group, slice(start, end)), known | {"atlas": atlas.name}
+            table = label_table(own, atlas.networks, atlas.inside, spec)
+            tables.append(table.assign(**known))
+            rng = generator("organization", name, encoder)
+            found, parts = associated(own, spec), group.parts.inside
+            described = describe(atoms, parts, found, atlas.networks, spec["n_draws"], rng)
+            facts += [{**fact._asdict(), **known} for fact in described]
     halves = split_half(groups[RIDGE].weights, spec["top_share"], generator("halves", name))
     average = Fact(ALL, ALL, "split-half Dice", float(np.mean(halves)), n=len(halves))
-    facts.append({**average._asdict(), "encoder": RIDGE})
-    return Labelled(pd.concat(tables, ignore_index=True), pd.DataFrame(facts), groups, halves)
+    facts.append({**average._asdict(), "encoder": RIDGE, "atlas": ALL})
+    joined = pd.concat(tables, ignore_index=True)
+    return Labelled(joined, pd.DataFrame(facts), groups, halves, atlases[0].name)
+
+
+def first_member(maps: "xr.Dataset") -> "xr.Dataset":
+    """Return the maps of one member; its targets are those of all."""
+    subjects = maps["subject"].to_numpy()
+    return maps.isel(target=np.flatnonzero(subjects == members_of(subjects)[0]))
+
+
+def members_of(subjects: np.ndarray) -> list[str]:
+    """Return the subjects of the group, in their order: all but the mean response."""
+    labels_of = list(dict.fromkeys(subjects.tolist()))
+    return [subject for subject in labels_of if subject != AVERAGE] or labels_of
 
 
 def beyond_rate(read: Read, rate: np.ndarray, runs: np.ndarray) -> Read:
@@ -331,14 +357,24 @@ def beyond_rate(read: Read, rate: np.ndarray, runs: np.ndarray) -> Read:
 
 
 def explained(maps: "xr.Dataset", name: str) -> Iterator[Fact]:
-    """Yield how much of the responses atoms explain, of subjects and of their mean response."""
-    average = maps["subject"].to_numpy() == AVERAGE
+    """Yield how much of the responses atoms explain, of subjects and of their mean response.
+
+    The interval of the mean over subjects is Student's t, of each subject's mean over targets.
+    """
+    subjects = maps["subject"].to_numpy()
+    people = [subject for subject in dict.fromkeys(subjects.tolist()) if subject != AVERAGE]
+    average = subjects == AVERAGE
     for key, measure in (("r2_in", "in-sample R2"), ("r2_cv", "cross-validated R2")):
         values = maps[f"{key} {name}"].to_numpy().astype(float)
         for who, here in (("subjects", ~average), ("mean response", average)):
             if here.any():
                 n = int(here.sum())
-                yield Fact(ALL, ALL, f"{measure}, {who}", float(values[here].mean()), n=n)
+                fact = Fact(ALL, ALL, f"{measure}, {who}", float(values[here].mean()), n=n)
+                if who == "subjects":
+                    own = np.array([values[subjects == subject].mean() for subject in people])
+                    _, low, high = mean_interval(own)
+                    fact = fact._replace(ci_low=float(low), ci_high=float(high))
+                yield fact
                 yield Fact(ALL, ALL, f"largest {measure}, {who}", float(values[here].max()), n=n)
 
 
@@ -348,12 +384,13 @@ def label_atoms(
     read: Read,
     runs: np.ndarray,
     rate: np.ndarray,
+    atlases: Sequence[Atlas],
     spec: Mapping[str, Any],
 ) -> dict[str, Labelled]:
     """Label every set of atoms of a checkpoint; the parameters are those of `label_set`."""
     from tqdm import tqdm
 
     return {
-        name: label_set(name, atoms, maps, read, runs, rate, spec)
+        name: label_set(name, atoms, maps, read, runs, rate, atlases, spec)
         for name, atoms in tqdm(sets.items(), unit="set", file=sys.stderr)
     }

@@ -13,7 +13,11 @@ LEAST_ATOMS = 2  # of a network, for which consistency is defined
 
 
 class Fact(NamedTuple):
-    """One number; `expected` and `p` are of as many atoms drawn at random, NaN without a null."""
+    """One number.
+
+    `expected` and `p` are of as many atoms drawn at random, `ci_low` and `ci_high` hold 95 %; NaN
+    without a null, or an interval.
+    """
 
     sign: str
     network: str
@@ -22,6 +26,8 @@ class Fact(NamedTuple):
     expected: float = np.nan
     p: float = np.nan
     n: int = 0
+    ci_low: float = np.nan
+    ci_high: float = np.nan
 
 
 def effective_number(counts: np.ndarray) -> float:

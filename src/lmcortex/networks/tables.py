@@ -8,7 +8,7 @@ import numpy as np
 from lmcortex import storage
 from lmcortex.networks.atoms import MAIN
 from lmcortex.networks.group import Labelled
-from lmcortex.networks.groups import layer_profile, membership
+from lmcortex.networks.groups import LayerProfile, layer_profile, membership
 from lmcortex.networks.maps import ENCODERS, RIDGE
 from lmcortex.networks.organization import ALL
 
@@ -30,9 +30,9 @@ class Learnt(NamedTuple):
     seed_match: dict[str, np.ndarray]
     n_dropped: int
 
-    @property
-    def n_layers(self) -> int:
-        return int(self.layers.max())
+    def profile(self, kind: str) -> LayerProfile:
+        """Describe the layers of each atom's sub-group of one of `KINDS`."""
+        return layer_profile(membership(self.weights, kind), self.layers, int(self.layers.max()))
 
 
 def read_learnt(path: "str | Path") -> Learnt:
@@ -59,10 +59,11 @@ def atom_table(learnt: Learnt, found: Mapping[str, Labelled]) -> "pd.DataFrame":
     Returns
     -------
     Columns atom_set, atom (0 has the largest sum of absolute weights), seed_match, split_half
-    (Dice; see `group.split_half`), active and deactive (networks it is associated with by ridge,
-    comma between), and, of set ``main``: weight_share (of the absolute weights of all neurons),
-    n_hard, n_soft (neurons of its sub-groups), depth, layer_entropy (nats), layers_p (see
-    `groups.layer_profile`) and layers (neurons in layers 1 to L, comma between) of the hard one.
+    (Dice; see `group.split_half`), active and deactive (networks of the first atlas that it is
+    associated with by ridge, comma between), and, of set ``main``: weight_share (of the absolute
+    weights of all neurons) and, of its hard and its soft sub-group, n_{kind} (neurons),
+    depth_{kind}, layer_entropy_{kind} (nats), layers_p_{kind} (see `groups.layer_profile`) and
+    layers_{kind} (neurons in layers 1 to L, comma between).
     """
     import pandas as pd
 
@@ -73,25 +74,22 @@ def atom_table(learnt: Learnt, found: Mapping[str, Labelled]) -> "pd.DataFrame":
         table["seed_match"] = learnt.seed_match.get(name, np.full(n_atoms, np.nan))
         table["split_half"] = labelled.split_half
         rows = labelled.labels
-        rows = rows[(rows["encoder"] == RIDGE) & rows["associated"]]
+        of_first = (rows["encoder"] == RIDGE) & (rows["atlas"] == labelled.atlas)
+        rows = rows[of_first & rows["associated"]]
         for sign in ("active", "deactive"):
             names = rows[rows["sign"] == sign].groupby("atom")["network"].agg(",".join)
-            table[sign] = table["atom"].map(names).fillna("")
+            table[sign] = [names.get(atom, "") for atom in range(n_atoms)]
         parts.append(table)
     table = pd.concat(parts, ignore_index=True)
-    hard = layer_profile(membership(learnt.weights, "hard"), learnt.layers, learnt.n_layers)
     sizes = np.abs(learnt.weights).sum(axis=1, dtype=np.float64)
-    of_main = pd.DataFrame(
-        {
-            "weight_share": sizes / sizes.sum(),
-            "n_hard": hard.counts.sum(axis=1),
-            "n_soft": (learnt.weights != 0).sum(axis=1),
-            "depth": hard.depth,
-            "layer_entropy": hard.entropy,
-            "layers_p": hard.p,
-            "layers": [",".join(map(str, row)) for row in hard.counts],
-        }
-    )
+    of_main = pd.DataFrame({"weight_share": sizes / sizes.sum()})
+    for kind in KINDS:
+        found_layers = learnt.profile(kind)
+        of_main[f"n_{kind}"] = found_layers.counts.sum(axis=1)
+        of_main[f"depth_{kind}"] = found_layers.depth
+        of_main[f"layer_entropy_{kind}"] = found_layers.entropy
+        of_main[f"layers_p_{kind}"] = found_layers.p
+        of_main[f"layers_{kind}"] = [",".join(map(str, row)) for row in found_layers.counts]
     own = of_main.reindex(table["atom"]).reset_index(drop=True)
     return table.join(own.where(table["atom_set"] == MAIN))
 
@@ -109,8 +107,9 @@ def organization_table(learnt: Learnt, found: Mapping[str, Labelled]) -> "pd.Dat
 
     Returns
     -------
-    Columns atom_set, encoder, sign, network, measure, value, expected, p and n; see
-    `lmcortex.networks.organization`. ``neuron R2`` (mean over neurons) is of no encoder.
+    Columns atlas, atom_set, encoder, sign, network, measure, value, ci_low, ci_high, expected, p
+    and n; see `lmcortex.networks.organization`. ``neuron R2`` (mean over neurons) is of no encoder,
+    and of no atlas; of set ``held-out`` it is that of neurons that atoms were not learnt from.
     """
     import pandas as pd
 
@@ -122,9 +121,10 @@ def organization_table(learnt: Learnt, found: Mapping[str, Labelled]) -> "pd.Dat
     rows.append(
         {"atom_set": MAIN, "measure": "neurons left out", "encoder": "", "value": learnt.n_dropped}
     )
-    about = pd.DataFrame(rows).assign(sign=ALL, network=ALL, expected=np.nan, p=np.nan)
-    columns = ["atom_set", "encoder", "sign", "network", "measure", "value", "expected", "p", "n"]
-    joined = pd.concat([*tables, about], ignore_index=True)[columns]
+    unknown = dict.fromkeys(("ci_low", "ci_high", "expected", "p"), np.nan)
+    about = pd.DataFrame(rows).assign(atlas=ALL, sign=ALL, network=ALL, **unknown)
+    columns = ["atlas", "atom_set", "encoder", "sign", "network", "measure", "value"]
+    joined = pd.concat([*tables, about], ignore_index=True)[[*columns, *unknown, "n"]]
     return joined.astype({"value": float}).assign(n=joined["n"].fillna(0).astype(int))
 
 
@@ -143,16 +143,14 @@ def group_file(
     -------
     ``map`` (encoder x atom x target) t over subjects and ``part`` (the same; 1, -1 and 0: in its
     positive part, its negative part, in none), ``atoms`` (sample x atom), ``counts`` (kind x atom x
-    layer) of sub-groups, ``neuron_r2`` (neuron), ``r2_in`` and ``r2_cv`` (encoder x response).
+    layer) of sub-groups, ``neuron_r2`` (neuron), ``r2_in`` and ``r2_cv`` (encoder x response);
+    attribute ``atlas``, the first one.
     """
     import xarray as xr
 
     first = maps["subject"].to_numpy() == maps["subject"].to_numpy()[0]
     targets = maps.isel(target=first)
-    counts = [
-        layer_profile(membership(learnt.weights, kind), learnt.layers, learnt.n_layers).counts
-        for kind in KINDS
-    ]
+    counts = [learnt.profile(kind).counts for kind in KINDS]
     groups = [found.groups[encoder] for encoder in ENCODERS]
     inside = np.stack([group.parts.inside for group in groups]).astype(np.int8)
     spread = {key: ("encoder", "response") for key in ("r2_in", "r2_cv")}
@@ -177,4 +175,5 @@ def group_file(
                 for key in ("target", "roi", "hemisphere", *"xyz")
             },
         },
+        {"atlas": found.atlas},
     )

@@ -10,8 +10,8 @@ from lmcortex.statistics.collect import about_models
 RUN = ["dataset", "model", "checkpoint"]
 KEYS = {
     "atoms": ["atom_set", "atom"],
-    "network_labels": ["atom_set", "encoder", "sign", "atom", "network"],
-    "organization": ["atom_set", "encoder", "sign", "network", "measure"],
+    "network_labels": ["atlas", "atom_set", "encoder", "sign", "atom", "network"],
+    "organization": ["atlas", "atom_set", "encoder", "sign", "network", "measure"],
 }
 
 
