@@ -182,10 +182,9 @@ def map_atoms(plan: Plan, dataset: str) -> Spec:
 
 def label_atoms(plan: Plan, dataset: str, model: str, checkpoint: str) -> Spec:
     testing = {"level", "top_share", "dice", "n_null", "n_draws"}
-    run = {"dataset": dataset, "model": model, "checkpoint": checkpoint}
-    networks = plan.datasets[dataset].network_columns()
-    testing = plan.study.networks.model_dump(mode="json", include=testing)
-    return {**run, "networks": networks, **testing}
+    run: Spec = {"dataset": dataset, "model": model, "checkpoint": checkpoint}
+    run["networks"] = plan.datasets[dataset].network_columns()
+    return {**run, **plan.study.networks.model_dump(mode="json", include=testing)}
 
 
 def collect_scores(plan: Plan) -> Spec:

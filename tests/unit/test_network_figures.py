@@ -68,8 +68,8 @@ def organization() -> pd.DataFrame:
     rows = [
         {"dataset": "story", "model": model, "checkpoint": checkpoint, "atom_set": atom_set,
          "atlas": "regions", "encoder": RIDGE, "sign": "all", "network": "all",
-         "measure": measure, "value": 1.0 + n, "expected": 0.5, "step": float(checkpoint[4:]), "final": checkpoint == "step10",
-         "n_params": 1e6}
+         "measure": measure, "value": 1.0 + n, "expected": 0.5,
+         "step": float(checkpoint[4:]), "final": checkpoint == "step10", "n_params": 1e6}
         for n, ((model, checkpoint), atom_set, measure) in enumerate(
             product(RUNS, ("main", "phase-randomised"), measures)
         )
