@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from lmcortex.errors import InputError
-from lmcortex.figures import networks
+from lmcortex.figures import atom_maps, networks
 from lmcortex.figures.style import View
 from lmcortex.networks.maps import ENCODERS, RIDGE
 from lmcortex.plan import NETWORK_TABLES, load_plan
@@ -99,7 +99,7 @@ def test_each_atlas_has_its_own_counts() -> None:
 
 def test_correlations_have_no_diagonal_and_atoms_of_a_network_stand_together() -> None:
     given = found()
-    figure = networks.atom_correlations(given, labels(), VIEW)
+    figure = atom_maps.atom_correlations(given, labels(), VIEW)
     r = figure.axes[0].images[0].get_array()
     assert np.array_equal(np.diag(r), np.zeros(4))
     expected = np.corrcoef(given["atoms"].to_numpy()[:, [0, 1]].T)[0, 1]
@@ -108,7 +108,7 @@ def test_correlations_have_no_diagonal_and_atoms_of_a_network_stand_together() -
 
 def test_maps_of_rois_show_every_atom_in_every_target() -> None:
     given = found()
-    figure = networks.atom_maps(given, labels(), VIEW)
+    figure = atom_maps.atom_maps(given, labels(), VIEW)
     shown = figure.axes[0].images[0].get_array()
     t = given["map"].sel(encoder=RIDGE).to_numpy()
     assert sorted(map(tuple, shown.T.tolist())) == sorted(map(tuple, t.tolist()))
@@ -117,7 +117,7 @@ def test_maps_of_rois_show_every_atom_in_every_target() -> None:
 def test_maps_of_rois_mark_what_is_strong_at_the_checkpoint_that_they_are_of() -> None:
     rows = labels().assign(p_strength=0.5)
     rows.loc[(rows["checkpoint"] == "step0") & (rows["atom"] == 3), "p_strength"] = 0.01
-    figure = networks.atom_maps(found(), rows, VIEW)
+    figure = atom_maps.atom_maps(found(), rows, VIEW)
     assert not [line for line in figure.axes[0].lines if line.get_gid() == "strong"]
 
 

@@ -1,7 +1,7 @@
 """Plot the maps of a model's atoms."""
 
 from lmcortex import cli, provenance, storage
-from lmcortex.figures import networks, style
+from lmcortex.figures import atom_maps, style
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     view = style.view_of(args.spec, storage.read_table(args.quality))
     maps = storage.read_dataset(args.maps)
     labels = storage.read_table(args.labels)
-    figure = networks.atom_maps(maps, labels, view)
+    figure = atom_maps.atom_maps(maps, labels, view)
     style.save(figure, args.output, provenance.record("plot_atom_maps", args.spec))
 
 
