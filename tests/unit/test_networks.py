@@ -139,7 +139,15 @@ def test_where_none_passes_the_strongest_targets_stand_in() -> None:
 def test_dice_is_twice_the_overlap_over_the_sum_of_sizes() -> None:
     parts = np.array([[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
     networks = np.array([[1, 1, 0, 0, 0], [0, 1, 1, 1, 0]], bool)
-    assert_allclose(labels.dice(parts, networks), [[1, 0.4], [0, 0]])
+    everywhere = np.ones((2, 5), bool)
+    assert_allclose(labels.dice(parts, networks, everywhere), [[1, 0.4], [0, 0]])
+
+
+def test_dice_counts_only_what_the_atlas_covers() -> None:
+    networks = np.array([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
+    covered = group.covered_by(networks, np.array([0, 0, 1]))
+    found = labels.dice(np.array([1, 1, 0, 1, 1], bool), networks, covered)
+    assert_allclose(found, [1, 0, 2 * 4 / 9])
 
 
 def planted_group(seed: int = 9) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:

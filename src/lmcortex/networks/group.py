@@ -112,7 +112,8 @@ def tested_group(
     n_subjects = len(weights)
     maps = group_maps(iter(weights))
     parts = labels.split_map(maps, n_subjects, spec["level"], spec["top_share"])
-    observed = labels.dice(parts.inside, networks)
+    covered = covered_by(networks, families)
+    observed = labels.dice(parts.inside, networks, covered)
     strong = strengths(maps, networks)
     reached, stronger, strongest = (np.zeros(observed.shape, dtype=np.int64) for _ in range(3))
     size = max(1, int(BLOCK_BYTES / (8 * maps.size)))
@@ -121,7 +122,7 @@ def tested_group(
         drawn = [phase_randomised(atoms, runs, rng) for _ in block]
         for null_maps in group_maps(ridge_weights(drawn, read, penalty)):
             null = labels.split_map(null_maps, n_subjects, spec["level"], spec["top_share"])
-            reached += labels.dice(null.inside, networks) >= observed - 1e-9
+            reached += labels.dice(null.inside, networks, covered) >= observed - 1e-9
             drawn_strength = strengths(null_maps, networks)
             stronger += drawn_strength >= strong
             strongest += largest(drawn_strength, families) >= strong
@@ -136,6 +137,11 @@ def strengths(maps: np.ndarray, networks: np.ndarray) -> np.ndarray:
     return np.stack([mean, -mean])
 
 
+def covered_by(networks: np.ndarray, families: np.ndarray) -> np.ndarray:
+    """Return the targets of the atlas of each network: bool (n_networks, n_targets)."""
+    return np.array([networks[families == family].any(axis=0) for family in families])
+
+
 def largest(strength: np.ndarray, families: np.ndarray) -> np.ndarray:
     """Return for each network the largest strength (2, n_atoms, n_networks) of its family."""
     of_network = strength.max(axis=(0, 1))
@@ -148,11 +154,13 @@ def of_atlas(group: Group, columns: slice) -> Group:
     return group._replace(**{name: getattr(group, name)[..., columns] for name in by_network})
 
 
-def sparse_group(weights: np.ndarray, networks: np.ndarray, spec: Mapping[str, Any]) -> Group:
+def sparse_group(
+    weights: np.ndarray, networks: np.ndarray, families: np.ndarray, spec: Mapping[str, Any]
+) -> Group:
     """Describe the sparse maps of subjects (n_subjects, n_atoms, n_targets), without a null."""
     maps = group_maps(iter(weights))
     parts = labels.split_map(maps, len(weights), spec["level"], spec["top_share"])
-    found = labels.dice(parts.inside, networks)
+    found = labels.dice(parts.inside, networks, covered_by(networks, families))
     none = np.full(found.shape, np.nan)
     return Group(weights, maps, parts, found, strengths(maps, networks), none, none, none)
 
@@ -173,11 +181,11 @@ def label_table(
 
     Returns
     -------
-    Columns atom, sign, network, n_part and n_network (targets), dice, p, q (Benjamini-Hochberg over
-    all rows), p_bonferroni, strength, p_strength, p_family, survived (the part passes the false
-    discovery rate), associated, headline (the largest Dice of the atom among its associations), and
-    weight with low and high: the mean weight over the network's targets, and its 95 % interval over
-    subjects (Student's t).
+    Columns atom, sign, network, n_part and n_network (targets of the atlas), dice, p, q
+    (Benjamini-Hochberg over all rows), p_bonferroni, strength, p_strength, p_family, survived
+    (the part passes the false discovery rate), associated, headline (the largest Dice of the
+    atom among its associations), and weight with low and high: the mean weight over the
+    network's targets, and its 95 % interval over subjects (Student's t).
     """
     import pandas as pd
 
@@ -188,8 +196,9 @@ def label_table(
     best = np.where(found, group.dice, 0).max(axis=(0, 2), keepdims=True)
     means, low, high = weight_intervals(group.weights, networks)
     shape = group.dice.shape
+    in_atlas = group.parts.inside[..., networks.any(axis=0)].sum(axis=2)
     columns = {
-        "n_part": np.broadcast_to(group.parts.inside.sum(axis=2)[..., None], shape),
+        "n_part": np.broadcast_to(in_atlas[..., None], shape),
         "n_network": np.broadcast_to(networks.sum(axis=1), shape),
         "dice": group.dice.astype(float),
         "p": group.p,
@@ -313,7 +322,7 @@ def label_set(
         if encoder == SPARSE:
             weights = of_encoder[f"weights {name}"].to_numpy()
             weights = np.stack([weights[:, subjects == subject] for subject in members])
-            group = sparse_group(weights, networks, spec)
+            group = sparse_group(weights, networks, families, spec)
         else:
             chosen = of_encoder[f"penalty {name}"].to_numpy()[np.isin(subjects, members)]
             penalty = float(np.median(chosen))

@@ -78,13 +78,17 @@ def split_map(maps: np.ndarray, n_subjects: int, level: float, top_share: float)
     return Parts(np.stack([inside & (maps > 0), inside & (maps < 0)]), survived)
 
 
-def dice(parts: np.ndarray, networks: np.ndarray) -> np.ndarray:
+def dice(parts: np.ndarray, networks: np.ndarray, covered: np.ndarray) -> np.ndarray:
     """Return twice the overlap over the sum of the sizes.
+
+    Targets that an atlas says nothing of do not count, as in the Network Correspondence Toolbox
+    (Kong et al. 2025, Nat. Commun. 16:2930), which looks at the cortex alone.
 
     Parameters
     ----------
     parts : bool (..., n_targets).
     networks : bool (n_networks, n_targets), each with a target at least.
+    covered : bool (n_networks, n_targets), the targets of the atlas that each network is of.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def dice(parts: np.ndarray, networks: np.ndarray) -> np.ndarray:
     """
     counts = parts.astype(np.float32)
     overlap = counts @ networks.T.astype(np.float32)
-    return 2 * overlap / (counts.sum(axis=-1)[..., None] + networks.sum(axis=1))
+    return 2 * overlap / (counts @ covered.T.astype(np.float32) + networks.sum(axis=1))
 
 
 def pairwise_dice(parts: np.ndarray) -> np.ndarray:
