@@ -211,10 +211,10 @@ def test_a_sweep_and_matched_neurons_are_further_sets(neurons) -> None:
 
 def test_neurons_left_out_are_explained_where_they_follow_the_others_atoms_and_not_otherwise():
     signals, _, _ = planted(noise=0.2)
-    assert held_out_r2(signals, 6, 0.1, 4).mean() > 0.7
+    assert held_out_r2(signals, 6, 0.1, epochs=4, seeds=2).mean() > 0.7
     alone = unit_rows(np.random.default_rng(3).standard_normal((600, N_SAMPLES)))
     within = learn_dictionary(alone, 60, 0.1, epochs=4).r2.mean()
-    assert held_out_r2(alone, 60, 0.1, 4).mean() < within - 0.05
+    assert held_out_r2(alone, 60, 0.1, epochs=4, seeds=1).mean() < within - 0.05
 
 
 def test_the_table_describes_the_layers_of_hard_and_soft_sub_groups() -> None:

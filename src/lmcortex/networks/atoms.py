@@ -101,7 +101,7 @@ def learn_atoms(
     main = learn_dictionary(values, spec["n_atoms"], penalty, key=[MAIN], **learning)
     keep(MAIN, main)
     arrays[f"{MAIN}/weights"] = main.weights
-    arrays[f"{HELD_OUT}/r2"] = held_out_r2(values, spec["n_atoms"], penalty, spec["epochs"])
+    arrays[f"{HELD_OUT}/r2"] = held_out_r2(values, spec["n_atoms"], penalty, **learning)
     control = phase_randomised(main.atoms.T, runs, generator("control atoms"))
     arrays[f"{CONTROL}/atoms"] = np.ascontiguousarray(control.T)
     for n_atoms in spec["sweep"]:
@@ -118,12 +118,15 @@ def learn_atoms(
     return arrays
 
 
-def held_out_r2(values: np.ndarray, n_atoms: int, penalty: float, epochs: int) -> np.ndarray:
+def held_out_r2(
+    values: np.ndarray, n_atoms: int, penalty: float, *, epochs: int, seeds: int
+) -> np.ndarray:
     """Return R2 of a tenth of the neurons, drawn at random, by atoms learnt from the others."""
     order = generator("held-out neurons").permutation(len(values))
     n_out = max(1, round(HELD_OUT_SHARE * len(values)))
     rest, out = np.sort(order[n_out:]), np.sort(order[:n_out])
-    found = learn_dictionary(values[rest], n_atoms, penalty, epochs=epochs, key=[HELD_OUT])
+    learning = {"epochs": epochs, "seeds": seeds, "key": [HELD_OUT]}
+    found = learn_dictionary(values[rest], n_atoms, penalty, **learning)
     return code(values[out], found.atoms, penalty)[1]
 
 
