@@ -49,7 +49,7 @@ def plant_neurons(plan: Plan, dataset: str, model: str) -> Cost:
 def learn_atoms(plan: Plan, dataset: str, model: str) -> Cost:
     """All neurons on all samples in float32, twice while they are read, and codes of each seed.
 
-    The set of the control is moved, not learnt, but a tenth of the neurons is held out of one more.
+    The atoms of the control are moved, not learnt, but neurons are held out of one more set.
     """
     asked, entry = plan.study.networks, plan.model(model)
     extent = plan.datasets[dataset].extent()
