@@ -246,6 +246,25 @@ class StudyModel(Section):
     checkpoints: Literal["all", "final"] | list[str] | LogSpaced = "final"
 
 
+class Geometry(Section):
+    """Settings of `analyses: [geometry]`: the first choice, which headline numbers rest on.
+
+    All variants are computed whatever is chosen (docs/geometry.md).
+    """
+
+    entropy: Literal["raw", "normalised", "centred", "skean"] = Field(
+        default="raw", description="states that make the Gram matrix"
+    )
+    entropy_unit: Literal["nats", "log tokens"] = "nats"
+    curvature: Literal["steps", "tokens"] = Field(
+        default="steps", description="angles between consecutive steps, or consecutive states"
+    )
+    first_token: bool = Field(default=True, description="whether a sentence's first token counts")
+    last_layer: Literal["residual", "normed", "left out"] = Field(
+        default="residual", description="what stands for the last layer"
+    )
+
+
 class Networks(Section):
     """Settings of `analyses: [networks]` (docs/networks.md)."""
 
@@ -295,10 +314,10 @@ class Study(Section):
         default=[],
         description="what is computed beside encoders: docs/{geometry,windows,networks}.md",
     )
+    geometry: Geometry = Geometry()
     windows: list[Name] = Field(
         default=[], description="texts of config/windows.yaml, for `analyses: [windows]`"
     )
-
     networks: Networks = Networks()
 
     @model_validator(mode="after")

@@ -39,6 +39,17 @@ ABOUT = {
     "resamples: each network against its untrained twin and against every baseline.",
     "training": "How the nested score grows over training: steps at half and at 90% of the gain, "
     "gain after that, and variability between checkpoints.",
+    "geometry": "Entropy and curvature of the tokens' states, mean over sentences, of each layer "
+    "and checkpoint, in every variant.",
+    "modules": "The low- and the high-complexity module of layers at each training step, how many "
+    "clusters two criteria choose, and how far modules agree from step to step.",
+    "module_nulls": "What random layers and smooth profiles without modules give, beside what was "
+    "found, and what is known of the whole course of training.",
+    "module_scores": "Mean score of the layers of each module, and low minus high.",
+    "geometry_brain": "Partial correlations of entropy and curvature of layers with their scores, "
+    "training and depth taken out; p two-sided.",
+    "onset_contrasts": "Learning curves of temporal minus those of frontal regions.",
+    "claims": "Which claims on training geometry hold on which data, under which variants.",
     "windows": "Integration windows: how a swapped word is felt in the words that follow, medians "
     "over the units of each layer.",
     "yoking": "Structure yoking: whether windows end at the borders of sentences, medians over the "

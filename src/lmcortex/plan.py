@@ -244,12 +244,15 @@ class Plan:
         ]
 
     def shown_windows(self, model: str) -> list[str]:
-        """Name the checkpoints of a model whose units are drawn: the last, and its untrained twin.
+        """Name the checkpoints of a model whose units are drawn.
 
-        The last comes first.
+        The last comes first; then two, evenly spaced among those before it, as training goes; then
+        the untrained twin.
         """
-        wanted = (self.final(model), "untrained-seed1")
-        return [name for name in wanted if Run(model, name) in self.window_runs()]
+        known = [run.checkpoint for run in self.window_runs() if run.model == model]
+        steps = sorted((n for n in known if registry.STEP.match(n)), key=lambda n: int(n[4:]))
+        between = [steps[len(steps) // 3], steps[2 * len(steps) // 3]] if len(steps) > 3 else []
+        return [name for name in (self.final(model), *between, "untrained-seed1") if name in known]
 
     def text_files(self, text: str) -> list[str]:
         """The files that a text is read from; none where its source is `pydoc`."""

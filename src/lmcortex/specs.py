@@ -133,6 +133,14 @@ def measure_windows(plan: Plan, text: str, model: str) -> Spec:
 
 
 def collect_geometry(plan: Plan) -> Spec:
+    return {**collect_windows(plan), **first_choice(plan)}
+
+
+def first_choice(plan: Plan) -> Spec:
+    return {"geometry": plan.study.geometry.model_dump(mode="json")}
+
+
+def collect_windows(plan: Plan) -> Spec:
     models = collect_scores(plan)["models"]
     return {
         "models": {
@@ -144,7 +152,12 @@ def collect_geometry(plan: Plan) -> Spec:
 
 
 def geometry_statistics(plan: Plan) -> Spec:
-    """Say what the statistics of geometry draw at random."""
+    """Say what the statistics of geometry draw at random, and which variant comes first."""
+    return {"seed": 0, **first_choice(plan)}
+
+
+def score_modules(plan: Plan) -> Spec:
+    """Say what the permutations of modules draw at random."""
     return {"seed": 0}
 
 

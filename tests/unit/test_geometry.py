@@ -16,7 +16,7 @@ from test_features import SENTENCES, make, saved
 
 from lmcortex import geometry, storage
 from lmcortex.errors import InputError
-from lmcortex.geometry import CURVATURES, ENTROPIES, KEY, MEASURES, PRIMARY
+from lmcortex.geometry import CURVATURES, ENTROPIES, KEY, MEASURES
 from lmcortex.geometry.gram import token_gram
 from lmcortex.geometry.measure import measure_gram
 
@@ -329,8 +329,9 @@ def test_sentences_without_a_value_are_left_out_of_the_mean_and_counted():
     lengths = [len(tokenizer(text)["input_ids"]) for text in texts.values()]
     assert sorted(lengths)[:3] == [1, 2, min(lengths[:5])]
     table = geometry.sentence_geometry(texts, model, tokenizer)
-    for measure, choice in PRIMARY.items():
-        for row in table[(table[list(choice)] == list(choice.values())).all(axis=1)].iloc:
+    for measure, variant in {"entropy": "raw", "curvature": "steps"}.items():
+        chosen = (table["variant"] == variant) & (table["unit"] != "log tokens")
+        for row in table[chosen & table["first_token"]].iloc:
             values = row["values"]
             left_out = 2 if measure == "curvature" else 0
             assert np.isnan(values).sum() == row["n_left_out"] == left_out

@@ -1,16 +1,26 @@
 """From geometry and scores to claims: planted modules, relations and onsets are found."""
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from lmcortex.geometry.variants import FIRST_TOKEN, MEASURES
+from lmcortex.config import Geometry
+from lmcortex.geometry.variants import CURVATURES, ENTROPIES, FIRST_TOKEN, MEASURES
 from lmcortex.scores import KEY
 from lmcortex.statistics.claims import STATEMENTS, Finding, judge_claims, verdict
 from lmcortex.statistics.collect import collect_draws
-from lmcortex.statistics.geometry import FIRST_CHOICE, VARIANT, collect_geometry, grids
+from lmcortex.statistics.geometry import (
+    LAST_LAYERS,
+    VARIANT,
+    collect_geometry,
+    first_choices,
+    grids,
+    resample_sentences,
+)
 from lmcortex.statistics.geometry_brain import relate_geometry
-from lmcortex.statistics.module_tables import CHANGES, cluster_layers, score_modules
+from lmcortex.statistics.module_tables import FIRST_CHOICE, choices, cluster_layers, score_modules
 from lmcortex.statistics.onsets import contrast_onsets
 
 STEPS = np.array([0, 1, 4, 16, 64, 256, 1000, 4000])
@@ -21,7 +31,7 @@ ABOUT = {
     "role": "trained", "family": "toy", "tokens_per_step": 1000.0, "final": "step4000",
     "perplexity": None, "benchmark": None, "n_layers": N_LAYERS,
 }  # fmt: skip
-SPEC = {"seed": 0}
+SPEC = {"seed": 0, "geometry": Geometry().model_dump()}
 DRAWS = [*KEY, "draws"]
 
 
@@ -47,7 +57,8 @@ def geometry_of(model: str, entropy: np.ndarray, curvature: np.ndarray) -> list[
                 for layer, state, value in states:
                     row = {"layer": layer, "state": state, "measure": measure, "variant": variant}
                     row |= {"unit": unit, "first_token": first, "mean": value, "sd": 1.0, "se": 0.1}
-                    rows.append(row | {"n_sentences": 10, "n_left_out": 0, "values": [value]})
+                    row |= {"n_sentences": 3, "n_left_out": 1}
+                    rows.append(row | {"values": [value - 1, np.nan, value, value + 1]})
         run = {"dataset": "toy", "model": model, "checkpoint": f"step{step}"}
         runs.append(pd.DataFrame(rows).assign(**run))
     return runs
@@ -79,10 +90,11 @@ def study() -> dict[str, pd.DataFrame]:
         effect = -0.004 * strength * (curvature - 110) + 0.02 * rng.standard_normal(curvature.shape)
         scores.append(scored(model, 0.1 + rise + effect, rng))
     models = {name: {**ABOUT, "n_params": size} for name, size in SIZES.items()}
-    geometry = collect_geometry(runs, {"models": models})
-    modules, nulls = cluster_layers(geometry, SPEC)
+    geometry = collect_geometry(runs, {"models": models, **SPEC})
+    modules, nulls = cluster_layers(geometry, resample_sentences(runs, geometry, SPEC), SPEC)
     master = pd.concat(scores, ignore_index=True)
     return {
+        "runs": runs,
         "geometry": geometry,
         "modules": modules,
         "nulls": nulls,
@@ -95,7 +107,7 @@ def study() -> dict[str, pd.DataFrame]:
 
 
 def first_choice(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
-    return rows[(rows[VARIANT] == pd.Series(FIRST_CHOICE[measure])).all(axis=1)]
+    return rows[rows["first_choice"].astype(bool) & (rows["measure"] == measure)]
 
 
 def test_a_grid_leaves_out_the_embeddings_and_knows_its_last_layer(study) -> None:
@@ -116,7 +128,7 @@ def test_planted_modules_are_found_from_the_step_at_which_they_appear(study) -> 
 
 
 def test_modules_are_clustered_under_every_choice(study) -> None:
-    assert set(study["modules"]["choice"]) == set(CHANGES)
+    assert set(study["modules"]["choice"]) == {name for name, _ in choices(SPEC["geometry"])}
 
 
 def test_the_low_module_predicts_better_and_has_no_permutation_p_in_two_pieces(study) -> None:
@@ -194,8 +206,10 @@ def test_the_planted_claims_hold(study) -> None:
 def test_four_layers_are_clustered_but_no_three_of_them(study) -> None:
     rows = study["geometry"].query("model == 'tiny' and (layer <= 3 or layer == @N_LAYERS)")
     four = rows.assign(n_layers=4, layer=rows["layer"].replace(N_LAYERS, 4))
-    modules, _ = cluster_layers(four, SPEC)
-    assert set(modules["choice"]) == set(CHANGES) - {"last layer left out"}
+    resampled = resample_sentences(study["runs"], four, SPEC)
+    modules, _ = cluster_layers(four, resampled, SPEC)
+    assert "last layer left out" not in set(modules["choice"])
+    assert FIRST_CHOICE in set(modules["choice"])
 
 
 def test_a_module_that_is_low_in_one_measure_only_carries_no_claim(study) -> None:
@@ -210,3 +224,50 @@ def test_the_sides_of_the_planted_modules_are_told(study) -> None:
     # Two groups of equal size: z-scores are 1 below and 1 above the mean.
     assert rows["entropy"].to_numpy() == pytest.approx(-2, abs=0.1)
     assert rows["curvature"].to_numpy() == pytest.approx(-2, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "options"),
+    [("entropy", ENTROPIES), ("curvature", CURVATURES), ("last_layer", LAST_LAYERS)],
+)
+def test_every_variant_that_is_measured_may_come_first(setting, options) -> None:
+    assert get_args(Geometry.model_fields[setting].annotation) == options
+
+
+def test_a_study_chooses_what_comes_first(study) -> None:
+    chosen = {"entropy": "normalised", "entropy_unit": "log tokens", "first_token": False}
+    spec = {**SPEC, "geometry": Geometry(**chosen, last_layer="normed").model_dump()}
+    names = [name for name, _ in choices(spec["geometry"])]
+    assert names[0] == FIRST_CHOICE
+    assert {"entropy raw", "entropy in nats", "with first token", "last layer residual"} < {*names}
+    scores = study["scores"].query("model == 'large'")
+    runs = [run for run in study["runs"] if run["model"].iloc[0] == "large"]
+    models = {"large": {**ABOUT, "n_params": 1e8}}
+    geometry = collect_geometry(runs, {"models": models, **spec})
+    found = relate_geometry(scores, geometry, spec)
+    first = found[found["first_choice"].astype(bool)]
+    wanted = first_choices(spec["geometry"])
+    assert {tuple(row) for row in first[VARIANT].to_numpy()} == {
+        tuple(variant[name] for name in VARIANT) for variant in wanted.values()
+    }
+    rows = geometry[geometry["first_choice"]]
+    assert set(rows.loc[rows["layer"] == N_LAYERS, "state"]) == {"normed"}
+    assert set(rows.loc[rows["layer"] < N_LAYERS, "state"]) == {"residual"}
+
+
+def test_drawn_sentences_vary_as_their_mean_does() -> None:
+    rng = np.random.default_rng(3)
+    runs = geometry_of("tiny", *planted(rng))[:1]
+    values = [rng.standard_normal(400) for _ in range(len(runs[0]))]
+    runs = [runs[0].assign(values=values)]
+    geometry = collect_geometry(runs, {"models": {"tiny": {**ABOUT, "n_params": 1e6}}, **SPEC})
+    draws = np.stack(resample_sentences(runs, geometry, SPEC)["draws"].to_list())
+    assert draws.std(axis=1).mean() == pytest.approx(1 / np.sqrt(400), rel=0.05)
+
+
+def test_the_agreement_of_planted_modules_has_an_interval_over_sentences(study) -> None:
+    facts = study["nulls"].query("choice == @FIRST_CHOICE and statistic == 'ari_final'")
+    assert facts[["ci_low", "ci_high"]].notna().all(axis=None)
+    assert (facts["ci_low"] <= facts["observed"]).all()
+    # From step 4 on modules are those of the last step: 5 of 7 steps, whatever is drawn.
+    assert (facts["ci_low"] > 4.5 / 7).all()

@@ -55,6 +55,14 @@ def test_fits_draw_a_line_for_each_step_and_the_published_medians() -> None:
     assert "75%" in " ".join(text.get_text() for text in figure.texts)
 
 
+def test_a_model_that_reads_both_sides_has_its_future_below() -> None:
+    both = pd.concat([fits(), fits().assign(side="future", length=3.0)])
+    figure = windows.window_fits(both, {"text": "prose", "published": None})
+    lengths = [axis for axis in figure.axes if "length" in axis.get_ylabel()]
+    assert [axis.get_ylabel().partition("\n")[0] for axis in lengths] == ["net", "net, future"]
+    assert [set(axis.lines[0].get_ydata()) for axis in lengths] == [{2.0}, {3.0}]
+
+
 def test_another_models_medians_are_not_marked() -> None:
     published = {**PUBLISHED, "model": "other"}
     figure = windows.window_fits(fits(), {"text": "prose", "published": published})
@@ -81,14 +89,15 @@ def units(level: float) -> pd.DataFrame:
 
 
 def test_windows_draw_units_and_their_mean_to_both_sides() -> None:
-    spec = {"text": "prose", "model": "net", "checkpoints": ["main", "untrained-seed1"]}
-    figure = windows.windows([units(0.4), units(0.1)], spec)
+    spec = {"text": "prose", "model": "net", "checkpoints": ["step9", "step3", "untrained-seed1"]}
+    figure = windows.windows([units(0.4), units(0.2), units(0.1)], spec)
     axis = figure.axes[1]
     means = [line for line in axis.lines if line.get_gid() == "mean"]
     away = {tuple(np.asarray(line.get_xdata()).tolist()) for line in means}
     assert away == {(0, -1, -2, -3, -4), (0, 1, 2, 3, 4)}
     assert means[0].get_ydata()[1] == pytest.approx(0.3)
-    assert sum(line.get_gid() == "twin" for line in axis.lines) == 2
+    others = {line.get_gid(): line.get_ydata()[1] for line in axis.lines[-4:]}
+    assert others == {"step3": pytest.approx(0.15), "untrained-seed1": pytest.approx(0.075)}
 
 
 def test_differences_are_laid_out_by_swapped_and_measured_word() -> None:

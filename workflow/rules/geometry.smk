@@ -54,7 +54,8 @@ rule collect_geometry:
 
 rule cluster_layers:
     input:
-        table("geometry"),
+        geometry=table("geometry"),
+        runs=later(PLAN.geometry_files),
     output:
         modules=table("modules"),
         nulls=table("module_nulls"),
@@ -70,8 +71,8 @@ rule cluster_layers:
         spec=spec_of(specs.geometry_statistics),
         code=code_of("cluster_layers"),
     shell:
-        "python workflow/scripts/cluster_layers.py --geometry {input} --spec {params.spec:q}"
-        " --threads {threads} --output {output.modules} --nulls-output {output.nulls} 2> {log}"
+        "python workflow/scripts/cluster_layers.py --geometry {input.geometry} --files <(printf '%s\\n' {input.runs:q})"
+        " --spec {params.spec:q} --threads {threads} --output {output.modules} --nulls-output {output.nulls} 2> {log}"
 
 
 rule score_modules:
@@ -90,7 +91,7 @@ rule score_modules:
         mem_mb=memory_of(costs.score_modules),
         runtime=runtime_of(costs.score_modules),
     params:
-        spec=spec_of(specs.geometry_statistics),
+        spec=spec_of(specs.score_modules),
         code=code_of("score_modules"),
     shell:
         "python workflow/scripts/score_modules.py --scores {input.scores} --modules {input.modules}"
@@ -196,6 +197,7 @@ rule plot_modules:
     input:
         geometry=table("geometry"),
         modules=table("modules"),
+        nulls=table("module_nulls"),
         quality=table("quality"),
     output:
         report(
@@ -216,8 +218,8 @@ rule plot_modules:
         spec=spec_of(reporting.dataset_view),
         code=code_of("plot_modules"),
     shell:
-        "python workflow/scripts/plot_modules.py --geometry {input.geometry} --modules {input.modules} --quality {input.quality}"
-        " --spec {params.spec:q} --output {output} 2> {log}"
+        "python workflow/scripts/plot_modules.py --geometry {input.geometry} --modules {input.modules}"
+        " --nulls {input.nulls} --quality {input.quality} --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule plot_module_scores:

@@ -74,7 +74,7 @@ rule collect_windows:
         mem_mb=memory_of(costs.collect_windows),
         runtime=runtime_of(costs.collect_windows),
     params:
-        spec=spec_of(specs.collect_geometry),
+        spec=spec_of(specs.collect_windows),
         code=code_of("collect_windows"),
     shell:
         "python workflow/scripts/collect_windows.py --files <(printf '%s\\n' {input:q})"
@@ -95,7 +95,7 @@ rule collect_yoking:
         mem_mb=memory_of(costs.collect_windows),
         runtime=runtime_of(costs.collect_windows),
     params:
-        spec=spec_of(specs.collect_geometry),
+        spec=spec_of(specs.collect_windows),
         code=code_of("collect_yoking"),
     shell:
         "python workflow/scripts/collect_yoking.py --files <(printf '%s\\n' {input:q})"

@@ -71,9 +71,12 @@ def collect_geometry(plan: Plan) -> Cost:
 
 
 def cluster_layers(plan: Plan) -> Cost:
-    """The modules of each model, step by step, and those of their nulls."""
+    """The modules of each model, those of their nulls and of draws of one run's sentences."""
     n_files = len(plan.geometry_files())
-    return Cost(STATISTICS_MB + 200, STATISTICS_S + CLUSTERING_S * n_files, 1)
+    layers = max((plan.model(run.model).n_layers + 2 for run in plan.measured_runs()), default=0)
+    sentences = max(found.extent().samples for found in plan.datasets.values())
+    memory = STATISTICS_MB + 200 + 2 * DOUBLE * VALUES * layers * sentences / MIB
+    return Cost(memory, STATISTICS_S + CLUSTERING_S * n_files, 1)
 
 
 def score_modules(plan: Plan) -> Cost:

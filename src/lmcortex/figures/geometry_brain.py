@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from lmcortex.figures import select, style
 from lmcortex.figures.geometry import HIGH, LOW, step_ticks
 from lmcortex.figures.style import View
+from lmcortex.statistics.onsets import LOGARITHMIC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,10 @@ MEASURE_COLOURS = {"entropy": style.GREEN, "curvature": style.VERMILLION}
 ONSET_LABELS = {
     "onset50": "log10 onset50", "onset90": "log10 onset90",
     "late_gain": "late gain, r", "variability": "variability",
+}  # fmt: skip
+REGION_TITLES = {
+    "onset50": "half of the rise", "onset90": "90% of the rise",
+    "late_gain": "late gain, r", "variability": "variability after it",
 }  # fmt: skip
 
 
@@ -35,7 +40,7 @@ def module_scores(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figu
 
     Returns
     -------
-    A row of panels per model, a panel per ROI.
+    A row of panels per model, a panel per ROI, with its noise ceiling.
     """
     rows = select.same_view(table, scores, view)
     rows = rows[(rows["choice"] == "first choice") & (rows["membership"] == "step")]
@@ -49,8 +54,9 @@ def module_scores(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figu
     size = (max(11.5, 1.75 * len(shown)), 2.2 * len(models) + 0.5)
     figure = style.frame(view, MODULES_TITLE, subtitle, size)
     axes = style.grid(figure, len(models) * len(shown), len(shown), sharey=True)
-    for place, axis in enumerate(axes):
-        model, panel = models[place // len(shown)], shown[place % len(shown)]
+    cells = [(model, panel) for model in models for panel in shown]
+    differences = []
+    for place, (axis, (model, panel)) in enumerate(zip(axes, cells, strict=True)):
         here = select.panel(rows[rows["model"] == model], *panel)
         by_step = here[here["step"].notna()].sort_values("step")
         places = range(len(by_step))
@@ -58,17 +64,21 @@ def module_scores(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figu
         axis.plot(places, by_step["r_high"], "o-", color=HIGH, markersize=3, gid="high")
         step_ticks(axis, by_step["step"].to_numpy(float), most=3)
         mean = here[here["step"].isna()].iloc[0]
-        axis.set_title(style.panel_title(*panel) + "\n")
-        style.second_line(
-            axis, f"{mean['difference']:+.3f} [{mean['ci_low']:.3f}, {mean['ci_high']:.3f}]"
+        differences.append(
+            f"{mean['difference']:+.3f} [{mean['ci_low']:.3f}, {mean['ci_high']:.3f}]"
         )
         if place % len(shown) == 0:
             axis.set_ylabel(f"{model}\nr")
     for axis in axes[-len(shown) :]:
         axis.set_xlabel("training step")
+    ceilings = select.ceilings(select.headline(scores, view), shown)
+    notes = style.mark_ceilings(axes, ceilings * len(models))
+    style.title_panels(axes, [panel for _, panel in cells], differences, notes)
     handles = [style.line("low-complexity module", LOW, marker="o"),
                style.line("high-complexity module", HIGH, marker="o")]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    if np.isfinite(ceilings).any() and not any(notes):
+        handles.append(style.line("noise ceiling", style.BLACK))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -84,8 +94,8 @@ def onsets(table: pd.DataFrame, training: pd.DataFrame, scores: pd.DataFrame, vi
 
     Returns
     -------
-    Left, onset90 of each ROI and model; then, for each measure, temporal minus frontal, as measured
-    (filled) and at matched noise (open).
+    A column per measure: above, its value in each ROI and model; below, temporal minus frontal, as
+    measured (filled) and at matched noise (open).
     """
     contrasts = select.same_view(table, scores, view)
     regions = select.same_view(training, scores, view)
@@ -94,11 +104,15 @@ def onsets(table: pd.DataFrame, training: pd.DataFrame, scores: pd.DataFrame, vi
         message = "No model with four steps, or the dataset names no temporal and frontal regions."
         return style.empty(view, ONSETS_TITLE, message)
     palette = style.colours(select.by_size(contrasts))
+    regions = regions[regions["model"].isin(palette) & (regions["hemisphere"] != "both")]
+    n_columns, n_regions = len(ONSET_LABELS), len(select.panels(regions))
+    heights = (0.7 + 0.12 * n_regions * (1 + len(palette)), 0.7 + 0.25 * len(palette))
     subtitle = f"{select.interval_text(scores, view)} · fit {view.fit}"
-    figure = style.frame(view, ONSETS_TITLE, subtitle, (11.5, 3.4))
-    axes = style.grid(figure, 1 + len(ONSET_LABELS), 5)
-    _region_onsets(axes[0], regions[regions["model"].isin(palette)], palette)
-    for axis, (measure, label) in zip(axes[1:], ONSET_LABELS.items(), strict=True):
+    figure = style.frame(view, ONSETS_TITLE, subtitle, (13, sum(heights) + 0.8))
+    axes = style.grid(figure, 2 * n_columns, n_columns, height_ratios=heights)
+    for axis, measure in zip(axes[:n_columns], ONSET_LABELS, strict=True):
+        _regions(axis, regions, measure, palette)
+    for axis, (measure, label) in zip(axes[n_columns:], ONSET_LABELS.items(), strict=True):
         here = contrasts[contrasts["measure"] == measure]
         for place, (model, colour) in enumerate(palette.items()):
             of_model = here[here["model"] == model]
@@ -122,22 +136,27 @@ def onsets(table: pd.DataFrame, training: pd.DataFrame, scores: pd.DataFrame, vi
     return figure
 
 
-def _region_onsets(axis: "Axes", rows: pd.DataFrame, palette: dict[str, Any]) -> None:
-    rows = rows[rows["hemisphere"] != "both"]
-    names = [f"{roi} {side}" for roi, side in zip(rows["roi"], rows["hemisphere"], strict=True)]
-    order = list(dict.fromkeys(names))
-    for name, (_, row) in zip(names, rows.iterrows(), strict=True):
-        if np.isfinite(row["onset90"]):
-            offset = 0.5 * list(palette).index(row["model"]) / max(len(palette), 1) - 0.2
-            axis.plot(
-                row["onset90"], order.index(name) + offset, "o",
-                color=palette[row["model"]], markersize=4.5, gid="onset90",
-            )  # fmt: skip
-    axis.set_xscale("log")
-    axis.set_yticks(range(len(order)), order)
+def _regions(axis: "Axes", rows: pd.DataFrame, measure: str, palette: dict[str, Any]) -> None:
+    """Draw a measure of each region and model; an onset that is never reached is left out."""
+    order = select.panels(rows)
+    for row in rows.to_dict("records"):
+        if not np.isfinite(row[measure]):
+            continue
+        offset = (list(palette).index(row["model"]) + 0.5) / len(palette) - 0.5
+        y = order.index((row["roi"], row["hemisphere"])) + 0.7 * offset
+        colour = palette[row["model"]]
+        ends = [row[f"{measure}_ci_low"], row[f"{measure}_ci_high"]]
+        if measure in LOGARITHMIC:  # an end that no resample reaches lies beyond training
+            ends = [min(end, row["last_step"]) for end in ends]
+        axis.plot(ends, [y, y], color=colour, linewidth=1.1)
+        axis.plot(row[measure], y, "o", color=colour, markersize=4.5, gid=measure)
+    if measure in LOGARITHMIC:
+        axis.set_xscale("symlog", linthresh=1)
+        axis.set_xlim(rows["first_step"].min(), 1.2 * rows["last_step"].max())
+        axis.set_xlabel("training step")
+    axis.set_yticks(range(len(order)), [style.panel_title(*place) for place in order], size=8)
     axis.set_ylim(len(order) - 0.5, -0.5)
-    axis.set_title("onset90")
-    axis.set_xlabel("training step")
+    axis.set_title(REGION_TITLES[measure])
 
 
 def relation(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figure:
@@ -152,25 +171,29 @@ def relation(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figure:
     Returns
     -------
     A panel per ROI: partial r with log step taken out (filled) and with a column for each step
-    taken out (open), with 95% CI for autocorrelated cells; models from small to large.
+    taken out (open), with 95% CI for autocorrelated cells; models from small to large. Of three or
+    more sizes, last, partial r of all targets together against size.
     """
     rows = select.same_view(table, scores, view)
-    rows = rows[(rows["method"] == "pearson") & rows["layers_low"].notna()]
-    rows = rows[rows["control"].isin(["log step", "steps"])]
+    rows = rows[rows["first_choice"].astype(bool) & rows["control"].isin(["log step", "steps"])]
+    growth, rows = (rows[rows["method"] == method] for method in ("growth", "pearson"))
     if rows.empty:
         return style.empty(view, RELATION_TITLE, "No model has four layers and four steps.")
     models, shown = select.by_size(rows), select.panels(rows)
-    columns = style.column_count(len(shown))
+    by_size = select.panel(rows, *shown[0])
+    grown = select.panel(growth, *shown[0])
+    n_panels = len(shown) + bool(len(grown))
+    columns = style.column_count(n_panels)
     subtitle = (
         "partial correlation over layers and steps; below 0: lower goes with better prediction\n"
         f"{select.whose_text(scores, view)} · bars: 95% CI, cells autocorrelated · fit {view.fit}"
     )
-    size = (11.5, -(-len(shown) // columns) * (0.9 + 0.45 * len(models)) + 0.9)
+    size = (11.5, -(-n_panels // columns) * (1.1 + 0.45 * len(models)) + 0.9)
     figure = style.frame(view, RELATION_TITLE, subtitle, size)
-    axes = style.grid(figure, len(shown), columns, sharex=True, sharey=True)
+    axes = style.grid(figure, n_panels, columns)
     places = {("entropy", "log step"): -0.27, ("entropy", "steps"): -0.12,
               ("curvature", "log step"): 0.12, ("curvature", "steps"): 0.27}  # fmt: skip
-    for axis, panel in zip(axes, shown, strict=True):
+    for number, (axis, panel) in enumerate(zip(axes, shown, strict=False)):
         for _, row in select.panel(rows, *panel).iterrows():
             y = models.index(row["model"]) + places[row["measure"], row["control"]]
             colour = MEASURE_COLOURS[row["measure"]]
@@ -181,12 +204,13 @@ def relation(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figure:
                 gid=f"{row['measure']}, {row['control']}",
             )  # fmt: skip
         axis.axvline(0, color=style.BLACK, linewidth=0.9)
-        axis.set_yticks(range(len(models)), models)
-        axis.set_title(style.panel_title(*panel))
-    axes[0].set_ylim(len(models) - 0.5, -0.5)
-    axes[0].set_xlim(-1, 1)
-    for axis in axes[-columns:]:
+        axis.set_yticks(range(len(models)), models if number % columns == 0 else [])
+        axis.set_ylim(len(models) - 0.5, -0.5)
+        axis.set_xlim(-1, 1)
         axis.set_xlabel("partial r")
+        axis.set_title(style.panel_title(*panel))
+    if len(grown):
+        _growth(axes[-1], by_size, grown, style.panel_title(*shown[0]))
     handles = [
         *(style.line(measure, colour, marker="o") for measure, colour in MEASURE_COLOURS.items()),
         style.line("log step taken out", "#444444", "none", "o"),
@@ -194,6 +218,34 @@ def relation(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def _growth(axis: "Axes", rows: pd.DataFrame, grown: pd.DataFrame, targets: str) -> None:
+    """Draw partial r against size, log step taken out; the slope is Fisher's z per tenfold size."""
+    texts = []
+    for place, (measure, colour) in enumerate(MEASURE_COLOURS.items()):
+        chosen = [
+            part[(part["measure"] == measure) & (part["control"] == "log step")]
+            for part in (rows, grown)
+        ]
+        points = chosen[0].sort_values("n_params")
+        sizes = points["n_params"].to_numpy(float) * (1 + 0.08 * (place - 0.5))
+        axis.plot(
+            sizes, points["estimate"], "o-", color=colour, markersize=5, gid=f"by size, {measure}"
+        )
+        axis.vlines(sizes, points["ci_low"], points["ci_high"], color=colour, linewidth=1.2)
+        texts += [
+            f"slope of z, {measure}: {slope:+.2f} [{low:.2f}, {high:.2f}]"
+            for slope, low, high in chosen[1][["estimate", "ci_low", "ci_high"]].to_numpy()
+        ]
+    axis.axhline(0, color=style.BLACK, linewidth=0.9)
+    axis.set_ylim(-1, 1)
+    axis.set_xscale("log")
+    style.size_ticks(axis, rows["n_params"].astype(float))
+    axis.set_xlabel("parameters")
+    axis.set_ylabel("partial r")
+    axis.set_title(f"{targets}, by size" + "\n" * len(texts))
+    style.second_line(axis, "\n".join(texts))
 
 
 def variants(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figure:

@@ -56,30 +56,30 @@ def window_fits(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
 
     Returns
     -------
-    A row of panels per model: the length of windows, the three parameters of the mixture over
-    layers (of units whose mixture ends in the power law) and the share of these units, a line for
-    each step; at the last step, the held-out error of each form.
+    A row of panels per model, and another for the future of one that is not causal: the length of
+    windows, the three parameters of the mixture over layers (of units whose mixture ends in the
+    power law) and the share of these units, a line for each step; at the last step, the held-out
+    error of each form.
     """
     rows = table[(table["text"] == spec["text"]) & (table["layer"] > 0)]
-    past = rows[rows["side"] == "past"]
-    models = select.by_size(past)
-    last = past[past["final"].astype(bool) & (past["role"] == "trained")]
+    shown = model_sides(rows)
+    last = rows[rows["final"].astype(bool) & (rows["role"] == "trained")]
     shares = f"{last['mixture_best'].mean():.0%}" if len(last) else "none"
     subtitle = (
-        f"medians over {past['n_units'].max()} units of a layer · last checkpoints: the mixture "
+        f"medians over {rows['n_units'].max()} units of a layer · last checkpoints: the mixture "
         f"predicts the held-out sequences best in {shares} of units"
     )
-    size = (15, 2.3 * len(models) + 0.5)
+    size = (15, 2.3 * len(shown) + 0.5)
     figure = style.frame(View(spec["text"]), FITS_TITLE, subtitle, size)
     n_columns = len(PARAMETERS) + 1
-    axes = style.grid(figure, n_columns * len(models), n_columns)
+    axes = style.grid(figure, n_columns * len(shown), n_columns)
     marked = False
-    for number, model in enumerate(models):
-        own = past[past["model"] == model]
+    for number, (name, model, side) in enumerate(shown):
+        own = rows[(rows["model"] == model) & (rows["side"] == side)]
         start = number * n_columns
         for axis, (column, label) in zip(axes[start:], PARAMETERS.items(), strict=False):
             by_step(axis, own, column)
-            axis.set_ylabel(f"{model}\n{label}" if axis is axes[start] else label)
+            axis.set_ylabel(f"{name}\n{label}" if axis is axes[start] else label)
             published = spec["published"]
             if column in PUBLISHED and published and published["model"] == model:
                 marks = published[PUBLISHED[column]]
@@ -92,7 +92,7 @@ def window_fits(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
     for axis in axes[-n_columns:]:
         axis.set_xlabel("layer")
     handles = [
-        *step_handles(past),
+        *step_handles(rows),
         *(style.line(f"held out: {form}", colour) for form, colour in FORM_COLOURS.items()),
     ]
     if marked:
@@ -100,6 +100,15 @@ def window_fits(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
         handles.append(style.line(f"published: {cited}", style.VERMILLION, "none", "*"))
     figure.legend(handles=handles, loc="outside lower center", ncols=5)
     return figure
+
+
+def model_sides(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return what a row of panels shows, its model and side; a model that is causal has one row."""
+    found = []
+    for model in select.by_size(rows):
+        sides = sorted(set(rows.loc[rows["model"] == model, "side"]), reverse=True)  # past first
+        found += [(model if side == "past" else f"{model}, future", model, side) for side in sides]
+    return found
 
 
 def _held_out(axis: "Axes", rows: pd.DataFrame) -> None:
@@ -161,12 +170,11 @@ def yoking(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
 
     Returns
     -------
-    A row of panels per model, a panel per length of sentences; the bar spans the quartiles of units
-    at the last step.
+    A row of panels per model, and another for the future of one that is not causal, a panel per
+    length of sentences; the bar spans the quartiles of units at the last step.
     """
     rows = table[(table["text"] == spec["text"]) & (table["layer"] > 0)]
-    rows = rows[rows["side"] == "past"]
-    models, lengths = select.by_size(rows), sorted(set(rows["unit_words"]))[:N_LENGTHS]
+    shown, lengths = model_sides(rows), some_of(sorted(set(rows["unit_words"])), N_LENGTHS)
     last = rows[rows["final"].astype(bool) & (rows["role"] == "trained")]
     top = last[last["layer"] == last["n_layers"]]["index"].median()
     twins = rows[rows["role"] == "untrained"]["index"].median()
@@ -174,12 +182,13 @@ def yoking(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
         "first word of a sentence against the last before it: felt in the words that follow · "
         f"median over units\nlast layers {top:.3f}, untrained {twins:.3f} · bars: quartiles"
     )
-    size = (max(7.5, 3.2 * len(lengths)), 2.3 * len(models) + 0.5)
+    size = (max(7.5, 3.2 * len(lengths)), 2.3 * len(shown) + 0.5)
     figure = style.frame(View(spec["text"]), YOKING_TITLE, subtitle, size)
-    axes = style.grid(figure, len(lengths) * len(models), len(lengths))
+    axes = style.grid(figure, len(lengths) * len(shown), len(lengths))
     for place, axis in enumerate(axes):
-        model, length = models[place // len(lengths)], lengths[place % len(lengths)]
-        own = rows[(rows["model"] == model) & (rows["unit_words"] == length)]
+        (name, model, side), length = shown[place // len(lengths)], lengths[place % len(lengths)]
+        own = rows[(rows["model"] == model) & (rows["side"] == side)]
+        own = own[own["unit_words"] == length]
         by_step(axis, own, "index")
         final = own[own["final"].astype(bool) & (own["role"] == "trained")]
         axis.vlines(
@@ -187,7 +196,7 @@ def yoking(table: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
         )
         axis.axhline(0, color=style.BLACK, linewidth=0.8, linestyle="--")
         axis.set_title(f"sentences of {length} words")
-        axis.set_ylabel(f"{model}\nyoking index" if place % len(lengths) == 0 else "")
+        axis.set_ylabel(f"{name}\nyoking index" if place % len(lengths) == 0 else "")
     for axis in axes[-len(lengths) :]:
         axis.set_xlabel("layer")
     figure.legend(handles=step_handles(rows), loc="outside lower center", ncols=5)
@@ -199,14 +208,14 @@ def windows(runs: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> Figure:
 
     Parameters
     ----------
-    runs : tables of `windows.measure.fitted_rows`: the last checkpoint, then perhaps its untrained
-        twin.
+    runs : tables of `windows.measure.fitted_rows`: the last checkpoint, then perhaps earlier ones
+        and the untrained twin.
     spec : `text`, `model` and `checkpoints`, the names of the runs.
 
     Returns
     -------
-    A panel per layer: up to 60 units grey, the mean over all of them black, the twin's mean dashed.
-    The words before the measured one are negative, those after it positive.
+    A panel per layer: up to 60 units grey, the mean over all of them black, those of the other runs
+    dashed. The words before the measured one are negative, those after it positive.
     """
     first = runs[0]
     layers = some_of(sorted(set(first["layer"])), N_LAYERS)
@@ -215,6 +224,7 @@ def windows(runs: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> Figure:
         f"difference of a unit by how many words away the swapped one is, over its own · "
         f"{spec['model']} {spec['checkpoints'][0]}, {first['unit'].nunique()} units"
     )
+    others = dict(zip(spec["checkpoints"][1:], run_colours(spec["checkpoints"][1:]), strict=True))
     size = (11.5, 2.3 * -(-len(layers) // 4) + 0.4)
     figure = style.frame(View(spec["text"]), UNITS_TITLE, subtitle, size)
     axes = style.grid(figure, len(layers), 4, sharex=True, sharey=True)
@@ -226,12 +236,12 @@ def windows(runs: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> Figure:
             shown = some_of(range(len(curves)), N_UNITS)
             axis.plot(away, curves[list(shown)].T, color="#BBBBBB", linewidth=0.5, gid="unit")
             axis.plot(away, curves.mean(axis=0), color=style.BLACK, linewidth=2, gid="mean")
-        for twin in runs[1:]:
-            own = twin[(twin["layer"] == layer) & (twin["kind"] != UNDEFINED)]
+        for (name, colour), run in zip(others.items(), runs[1:], strict=True):
+            own = run[(run["layer"] == layer) & (run["kind"] != UNDEFINED)]
             for side, part in own.groupby("side"):
                 mean = np.stack(part["window"].to_list()).mean(axis=0)
                 away = (-1 if side == "past" else 1) * np.arange(len(mean))
-                axis.plot(away, mean, "--", color=style.SKY, linewidth=1.6, gid="twin")
+                axis.plot(away, mean, "--", color=colour, linewidth=1.6, gid=name)
         median = here.loc[here["side"] == "past", "length"].median()
         axis.set_title(f"layer {layer}\n")
         style.second_line(axis, f"length {median:.2f} words")
@@ -239,9 +249,15 @@ def windows(runs: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> Figure:
     for axis in axes[-min(4, len(layers)) :]:
         axis.set_xlabel("swapped word, from here" if both else "words before")
     handles = [style.line("a unit", "#BBBBBB"), style.line("mean of units", style.BLACK)]
-    handles += [style.line(name, style.SKY, "--") for name in spec["checkpoints"][1:]]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    handles += [style.line(f"mean, {name}", colour, "--") for name, colour in others.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5)
     return figure
+
+
+def run_colours(names: Sequence[str]) -> list[Any]:
+    """Return a colour for each further run: the untrained twin as in other figures."""
+    earlier = iter((style.ORANGE, style.GREEN))
+    return [style.SKY if name.startswith("untrained") else next(earlier) for name in names]
 
 
 def some_of(values: Sequence[Any], n: int) -> list[Any]:
@@ -255,8 +271,8 @@ def differences(runs: Sequence[Mapping[str, np.ndarray]], spec: Mapping[str, Any
 
     Parameters
     ----------
-    runs : arrays of `windows.measure.Windows.differences`: the last checkpoint, then perhaps its
-        untrained twin.
+    runs : arrays of `windows.measure.Windows.differences`: the last checkpoint, then perhaps
+        earlier ones and the untrained twin.
     spec : `text`, `model` and `checkpoints`, the names of the runs.
 
     Returns

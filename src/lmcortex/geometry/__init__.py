@@ -4,14 +4,13 @@ from lmcortex.geometry.curvature import curvatures
 from lmcortex.geometry.entropy import entropies
 from lmcortex.geometry.measure import Geometry, measure_geometry, sentence_geometry
 from lmcortex.geometry.passages import story_passages
-from lmcortex.geometry.variants import CURVATURES, ENTROPIES, KEY, MEASURES, PRIMARY
+from lmcortex.geometry.variants import CURVATURES, ENTROPIES, KEY, MEASURES
 
 __all__ = [
     "CURVATURES",
     "ENTROPIES",
     "KEY",
     "MEASURES",
-    "PRIMARY",
     "Geometry",
     "curvatures",
     "entropies",

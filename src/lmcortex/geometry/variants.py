@@ -1,4 +1,4 @@
-"""What is measured: every variant of entropy and curvature, and which one is the first choice."""
+"""What is measured: every variant of entropy and curvature."""
 
 # `raw`: the states as they are. `normalised`: each state scaled to length 1, so that no token
 # outweighs the others. `centred`: the sentence's mean taken out first, then length 1. `skean`: that
@@ -21,8 +21,3 @@ FIRST_TOKEN = (True, False)  # each of them with and without a sentence's first 
 
 # Columns that tell the rows of a checkpoint's table apart.
 KEY = ["layer", "state", "measure", "variant", "unit", "first_token"]
-# The choice that headline results rest on; the other variants say how far they depend on it.
-PRIMARY = {
-    "entropy": {"variant": "raw", "unit": NATS, "first_token": True},
-    "curvature": {"variant": "steps", "unit": DEGREES, "first_token": True},
-}

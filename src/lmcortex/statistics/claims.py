@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from lmcortex.statistics.collect import table
-from lmcortex.statistics.geometry import FIRST_CHOICE, VARIANT
 
 LEVEL = 0.05
 STATEMENTS = {
@@ -63,8 +62,8 @@ def judge_claims(
     `n_variants` hold; `detail` names those that do, or, where all do or none, what was asked.
 
     * A1: by the whole course of training the silhouette chooses two clusters, and modules are
-      closer to the last step's (adjusted Rand index, the estimate) than in smooth profiles without
-      modules. `p` is that of the smooth null.
+      closer to the last step's (adjusted Rand index, the estimate; its interval over sentences)
+      than in smooth profiles without modules. `p` is that of the smooth null.
     * A2: the correlation of entropy and curvature over layers, mean over steps, is above that of
       unrelated grids which are as autocorrelated (one-sided p).
     * A3: the mean over steps of low minus high is above 0 for all targets together, the estimate,
@@ -122,7 +121,8 @@ def _two_stable_clusters(rows: pd.DataFrame) -> Iterator[Finding]:
         course = group[group["statistic"] == "n_clusters_silhouette"]["observed"].iloc[0]
         smooth = group[(group["statistic"] == "ari_final") & (group["null"] == "smooth")].iloc[0]
         holds = bool(course == 2 and smooth["p"] <= LEVEL)
-        yield Finding(str(choice), holds, smooth["observed"], p=smooth["p"])
+        numbers = [smooth[name] for name in ("observed", "ci_low", "ci_high", "p")]
+        yield Finding(str(choice), holds, *numbers)
 
 
 def _low_together(rows: pd.DataFrame) -> Iterator[Finding]:
@@ -160,8 +160,7 @@ def _curvature(found: pd.DataFrame, method: str) -> pd.DataFrame:
     rows = found[
         (found["measure"] == "curvature") & (found["method"] == method) & (found["roi"] == ALL)
     ]
-    chosen = (rows[VARIANT] == pd.Series(FIRST_CHOICE["curvature"])).all(axis=1)
-    order = ~(chosen & (rows["control"] == "log step"))
+    order = ~(rows["first_choice"].astype(bool) & (rows["control"] == "log step"))
     return rows.loc[order.sort_values(kind="stable").index]
 
 

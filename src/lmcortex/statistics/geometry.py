@@ -1,12 +1,13 @@
 """The geometry of all checkpoints of a study as one table, and its grids of layers by steps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lmcortex.geometry.variants import KEY, PRIMARY
+from lmcortex.geometry.variants import DEGREES, KEY
+from lmcortex.seeds import generator
 from lmcortex.statistics.collect import ABOUT, about_models
 
 RUN = ["dataset", "model", "checkpoint"]
@@ -14,10 +15,7 @@ RUN = ["dataset", "model", "checkpoint"]
 # model's output after its final norm (what most published code takes), or nothing.
 LAST_LAYERS = ("residual", "normed", "left out")
 VARIANT = ["measure", "variant", "unit", "first_token", "last_layer"]
-FIRST_CHOICE = {
-    measure: {"measure": measure, **choice, "last_layer": LAST_LAYERS[0]}
-    for measure, choice in PRIMARY.items()
-}
+N_DRAWS = 200  # of sentences
 
 
 class Grid(NamedTuple):
@@ -39,24 +37,85 @@ def collect_geometry(runs: Sequence[pd.DataFrame], spec: Mapping[str, Any]) -> p
     Parameters
     ----------
     runs : tables of `geometry.measure_geometry`, each with the columns dataset, model, checkpoint.
-    spec : `models`, as for `collect_scores`, each with its `n_layers`, too.
+    spec : `models`, as for `collect_scores`, each with its `n_layers`, too; `geometry`, the first
+        choice (`config.Geometry`).
 
     Returns
     -------
     One row per run, layer and variant (`lmcortex.geometry.variants`): what `measure_geometry`
-    says but for single sentences, and what is known of the model; `depth` is layer / n_layers.
+    says but for single sentences, and what is known of the model; `depth` is layer / n_layers;
+    `first_choice` tells the rows that the first choice is made of.
     """
     table = pd.concat([run.drop(columns="values") for run in runs], ignore_index=True)
     layers = {name: about["n_layers"] for name, about in spec["models"].items()}
     table["n_layers"] = table["model"].map(layers).astype(int)
     table["depth"] = table["layer"] / table["n_layers"].clip(lower=1)
     table = pd.concat([table, about_models(table, spec["models"])], axis=1)
+    table["first_choice"] = is_first_choice(table, spec["geometry"])
     columns = [*RUN, *ABOUT, "n_layers", *KEY]
     rest = [name for name in table.columns if name not in columns]
     return table[[*columns, *rest]].sort_values([*RUN, *KEY], ignore_index=True)
 
 
-def grids(rows: pd.DataFrame, *, first_choice: bool = False) -> Iterator[Grid]:
+def first_choices(chosen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the variant (keys `VARIANT`) of each measure that a study's settings put first.
+
+    Parameters
+    ----------
+    chosen : fields of `config.Geometry`.
+    """
+    both = {name: chosen[name] for name in ("first_token", "last_layer")}
+    units = {"entropy": chosen["entropy_unit"], "curvature": DEGREES}
+    return {
+        measure: {"measure": measure, "variant": chosen[measure], "unit": unit, **both}
+        for measure, unit in units.items()
+    }
+
+
+def is_first_choice(table: pd.DataFrame, chosen: Mapping[str, Any]) -> np.ndarray:
+    """Tell which rows of the table of geometry the first choice is made of."""
+    wanted = pd.DataFrame(first_choices(chosen).values()).drop(columns="last_layer")
+    found = table[list(wanted)].merge(wanted.assign(wanted=True), how="left")["wanted"].notna()
+    is_last = table["layer"] == table["n_layers"]
+    state = np.where(is_last, chosen["last_layer"], "residual")
+    return found.to_numpy() & (table["state"] == state).to_numpy()
+
+
+def resample_sentences(
+    runs: Iterable[pd.DataFrame], geometry: pd.DataFrame, spec: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Draw the sentences of the first choice with replacement.
+
+    Parameters
+    ----------
+    runs : as for `collect_geometry`; one is held at a time.
+    geometry : the study's table.
+    spec : `seed`.
+
+    Returns
+    -------
+    The first choice's rows of `geometry` with `draws`, arrays (`N_DRAWS`,) of the mean over the
+    sentences drawn, NaN where none of them has a value. Draw b counts the same sentences in all
+    rows of a dataset.
+    """
+    wanted = geometry[geometry["first_choice"]]
+    parts = []
+    for run in runs:
+        rows = wanted.merge(run[[*RUN, *KEY, "values"]], on=[*RUN, *KEY])
+        if rows.empty:
+            continue
+        values = np.stack(rows["values"].to_list())
+        n = values.shape[1]
+        rng = generator("sentences", str(rows["dataset"].iloc[0]), spec["seed"])
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=N_DRAWS)
+        known = ~np.isnan(values)
+        with np.errstate(invalid="ignore"):  # 0 / 0 = NaN: no sentence
+            means = np.nan_to_num(values) @ weights.T / (known @ weights.T)
+        parts.append(rows.drop(columns="values").assign(draws=list(means)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def grids(rows: pd.DataFrame) -> Iterator[Grid]:
     """Yield each variant of the geometry of one model on one dataset.
 
     The embeddings (layer 0) are left out: no context has reached them.
@@ -64,17 +123,12 @@ def grids(rows: pd.DataFrame, *, first_choice: bool = False) -> Iterator[Grid]:
     Parameters
     ----------
     rows : rows of the table of geometry; those without a training step do not count.
-    first_choice : only the first choice of each measure.
     """
     rows = rows[rows["step"].notna() & (rows["layer"] > 0)]
     key = ["measure", "variant", "unit", "first_token"]
     for values, group in rows.groupby(key, sort=True):
         named = dict(zip(key, values, strict=True))
-        if first_choice and named != {
-            name: FIRST_CHOICE[str(named["measure"])][name] for name in key
-        }:
-            continue
-        for last in LAST_LAYERS[: 1 if first_choice else None]:
+        for last in LAST_LAYERS:
             wide = with_last(group, last).pivot(index="layer", columns="step", values="mean")
             yield Grid(
                 {**named, "last_layer": last},
@@ -91,11 +145,3 @@ def with_last(rows: pd.DataFrame, last: str) -> pd.DataFrame:
     if last == "residual":
         return rows[residual]
     return rows[(residual & ~is_last) | (is_last & ~residual & (last == "normed"))]
-
-
-def is_first_choice(rows: pd.DataFrame) -> pd.Series:
-    """Tell which rows with the columns `VARIANT` hold the first choice of their measure."""
-    chosen = pd.Series(False, index=rows.index)
-    for choice in FIRST_CHOICE.values():
-        chosen |= (rows[list(choice)] == pd.Series(choice)).all(axis=1)
-    return chosen

@@ -10,7 +10,7 @@ from lmcortex.inference import LEVEL, benjamini_hochberg, interval
 from lmcortex.scores import NESTED
 from lmcortex.seeds import generator
 from lmcortex.statistics.collect import is_summary, table
-from lmcortex.statistics.geometry import FIRST_CHOICE, VARIANT, Grid, grids
+from lmcortex.statistics.geometry import VARIANT, Grid, first_choices, grids
 from lmcortex.statistics.partial import (
     CONTROLS,
     Partial,
@@ -32,6 +32,7 @@ COLUMNS = [
     "family",
     "n_params",
     *VARIANT,
+    "first_choice",
     "control",
     "method",
     *("estimate", "ci_low", "ci_high", "p", "q", "n_effective"),
@@ -48,12 +49,12 @@ def relate_geometry(
     Parameters
     ----------
     scores, geometry : the study's tables.
-    spec : `seed` of the bootstrap.
+    spec : `seed` of the bootstrap; `geometry`, the first choice (`config.Geometry`).
 
     Returns
     -------
     One row per dataset, fit, subject (`group`, `average`), roi, hemisphere, model, variant of the
-    geometry, control and method.
+    geometry (`first_choice` or not), control and method.
 
     * `method`: `pearson`; `spearman` (of ranks); `mixed`, the coefficient of the z-scored measure
       in a mixed model of the z-scored score on entropy, curvature and log step with an intercept
@@ -95,10 +96,10 @@ def _relations(
     scores: pd.DataFrame, measured: pd.DataFrame, spec: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     known = list(grids(measured[measured["step"] > 0]))
+    wanted = first_choices(spec["geometry"])
     first = {
-        str(grid.variant["measure"]): grid
-        for grid in known
-        if grid.variant == FIRST_CHOICE[str(grid.variant["measure"])]
+        measure: next(grid for grid in known if grid.variant == variant)
+        for measure, variant in wanted.items()
     }
     n_blocks = int(measured["n_layers"].iloc[0])
     targets = [
@@ -116,7 +117,7 @@ def _relations(
                 partials[key] = Partial(shape, columns)
             for unit, wide in targets:
                 score = wide.loc[grid.layers, grid.steps].to_numpy(float)
-                about = {**unit, **grid.variant, "control": control}
+                about = {**unit, **grid.variant, "first_choice": chosen, "control": control}
                 yield from correlations(about, partials[key], grid, score, chosen, spec)
         if chosen:
             yield from _beside_the_other(targets, grid, first, n_blocks)
@@ -171,6 +172,7 @@ def _beside_the_other(
         yield {
             **unit,
             **grid.variant,
+            "first_choice": True,
             "control": f"log step, {other}",
             "method": "pearson",
             "n_layers": shape[0],
@@ -218,6 +220,7 @@ def _mixed(
         yield {
             **unit,
             **first[name].variant,
+            "first_choice": True,
             "control": "layers (random), log step, the other measure",
             "method": "mixed",
             "estimate": fitted.fe_params[place],
@@ -243,7 +246,7 @@ def growth(found: pd.DataFrame) -> pd.DataFrame:
 
     usable = found[(found["method"] == "pearson") & (found["n_effective"] > 4)]
     rows = []
-    key = [*UNIT, "family", *VARIANT, "control"]
+    key = [*UNIT, "family", *VARIANT, "first_choice", "control"]
     for values, group in usable.groupby(key, sort=True):
         if len(group) < MIN_SIZES or group["n_params"].nunique() < MIN_SIZES:
             continue

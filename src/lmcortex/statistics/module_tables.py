@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lmcortex.geometry.variants import CURVATURES, ENTROPIES, LOG_TOKENS, NATS
 from lmcortex.inference import interval
 from lmcortex.scores import NESTED
 from lmcortex.seeds import generator
 from lmcortex.statistics.collect import is_summary, records, table
-from lmcortex.statistics.geometry import FIRST_CHOICE, Grid, grids
+from lmcortex.statistics.geometry import LAST_LAYERS, Grid, first_choices, grids
 from lmcortex.statistics.geometry_brain import enough
 from lmcortex.statistics.modules import (
     MIN_LAYERS,
@@ -20,19 +21,18 @@ from lmcortex.statistics.modules import (
     count_arrangements,
     find_modules,
     module_contrast,
+    resampled_agreement,
 )
 
-# One thing changed at a time from the first choice of both measures.
-CHANGES: dict[str, tuple[str | None, dict[str, Any]]] = {
-    "first choice": (None, {}),
-    "entropy normalised": ("entropy", {"variant": "normalised"}),
-    "entropy centred": ("entropy", {"variant": "centred"}),
-    "entropy skean": ("entropy", {"variant": "skean"}),
-    "entropy per log tokens": ("entropy", {"unit": "log tokens"}),
-    "curvature tokens": ("curvature", {"variant": "tokens"}),
-    "without first token": (None, {"first_token": False}),
-    "last layer normed": (None, {"last_layer": "normed"}),
-    "last layer left out": (None, {"last_layer": "left out"}),
+MEASURED = ("entropy", "curvature")
+FIRST_CHOICE = "first choice"
+# What may be chosen otherwise, and how that is called.
+OPTIONS: dict[str, dict[Any, str]] = {
+    "entropy": {name: f"entropy {name}" for name in ENTROPIES},
+    "entropy_unit": {NATS: "entropy in nats", LOG_TOKENS: "entropy per log tokens"},
+    "curvature": {name: f"curvature {name}" for name in CURVATURES},
+    "first_token": {True: "with first token", False: "without first token"},
+    "last_layer": {name: f"last layer {name}" for name in LAST_LAYERS},
 }
 N_ARRANGEMENTS = 1000
 N_NULLS = 200
@@ -59,29 +59,30 @@ SCORES = [
     *("membership", "step", "r_low", "r_high", "difference", "ci_low", "ci_high"),
     *("p", "n_arrangements", "entropy", "curvature"),
 ]
-MEASURED = ("entropy", "curvature")
 SUMMARY = ("n_clusters_silhouette", "n_clusters_gap", "silhouette", "ari_course", "stable_step")
 
 
 def cluster_layers(
-    geometry: pd.DataFrame, spec: Mapping[str, Any]
+    geometry: pd.DataFrame, resampled: pd.DataFrame, spec: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cluster the layers of each model by entropy and curvature.
 
     Parameters
     ----------
     geometry : the study's table.
-    spec : `seed`.
+    resampled : the first choice with its draws of sentences (`geometry.resample_sentences`).
+    spec : `seed`; `geometry`, the first choice (`config.Geometry`).
 
     Returns
     -------
-    modules : one row per dataset, model, choice of measures (`CHANGES`; of four layers, none that
+    modules : one row per dataset, model, choice of measures (`choices`; of four layers, none that
         leaves one out), step and layer: `low`, whether the layer is in the low-complexity module at
         this step, `low_course` whether it is by the whole course of training; `z_entropy` and
         `z_curvature`, over the layers of the step; and, the same for all layers of a step, what
         `modules.Modules.steps` says.
     nulls : one row per dataset, model, choice and statistic: the observed value beside what a null
-        expects and its one-sided p; and, without a null, what `modules.Modules.summary` says.
+        expects and its one-sided p; and, without a null, what `modules.Modules.summary` says. Of
+        the first choice's `ari_final`, ci_low and ci_high are over draws of sentences.
     """
     modules, nulls = [], []
     for (dataset, model), measured in geometry.groupby(["dataset", "model"], sort=True):
@@ -90,26 +91,46 @@ def cluster_layers(
         about = {name: measured[name].iloc[0] for name in MODEL[:-1]}
         n_blocks = int(measured["n_layers"].iloc[0])
         known = list(grids(measured))
-        for choice in CHANGES:
-            entropy, curvature = (chosen(known, measure, choice) for measure in FIRST_CHOICE)
+        for choice, settings in choices(spec["geometry"]):
+            wanted = first_choices(settings)
+            entropy, curvature = (
+                next(grid for grid in known if grid.variant == wanted[measure])
+                for measure in MEASURED
+            )
             if len(entropy.layers) < MIN_LAYERS:  # the last of four is left out
                 continue
             rng = generator("modules", str(dataset), str(model), spec["seed"])
-            n_nulls = N_NULLS if choice == "first choice" else N_NULLS // 4
+            first = choice == FIRST_CHOICE
+            n_nulls = N_NULLS if first else N_NULLS // 4
             found = find_modules(
                 entropy.values.T, curvature.values.T, entropy.steps, rng, n_nulls=n_nulls
             )
+            if first:
+                here = (resampled["dataset"] == dataset) & (resampled["model"] == model)
+                low, high = interval(resampled_agreement(*draws_of(resampled[here], entropy)))
+                agreement = found.nulls["statistic"] == "ari_final"
+                found.nulls.loc[agreement, ["ci_low", "ci_high"]] = low, high
             name = {**about, "choice": choice}
             modules += [{**name, **row} for row in _module_rows(found, entropy, n_blocks)]
             nulls += [{**name, **row} for row in _null_rows(found)]
     return table(modules, MODULES), table(nulls, NULL_TABLE)
 
 
-def chosen(known: Sequence[Grid], measure: str, choice: str) -> Grid:
-    """Return the grid of a measure under one of `CHANGES`."""
-    whose, change = CHANGES[choice]
-    wanted = {**FIRST_CHOICE[measure], **(change if whose in (None, measure) else {})}
-    return next(grid for grid in known if grid.variant == wanted)
+def choices(first: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the first choice (fields of `config.Geometry`), then all with one thing changed."""
+    yield FIRST_CHOICE, dict(first)
+    for setting, options in OPTIONS.items():
+        for option, name in options.items():
+            if option != first[setting]:
+                yield name, {**first, setting: option}
+
+
+def draws_of(resampled: pd.DataFrame, grid: Grid) -> Iterator[np.ndarray]:
+    """Yield the draws (n x steps x layers) of entropy and of curvature, in the order of a grid."""
+    for measure in MEASURED:
+        rows = resampled[resampled["measure"] == measure].set_index(["step", "layer"])["draws"]
+        by_cell = [[rows.loc[(step, layer)] for layer in grid.layers] for step in grid.steps]
+        yield np.moveaxis(np.array(by_cell, dtype=float), -1, 0)
 
 
 def _module_rows(found: Modules, grid: Grid, n_blocks: int) -> Iterator[dict[str, Any]]:

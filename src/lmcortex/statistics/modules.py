@@ -192,6 +192,24 @@ def stable_step(ari_final: np.ndarray, steps: np.ndarray) -> float:
     return float(steps[first]) if first < len(steps) - 1 else float("inf")
 
 
+def resampled_agreement(entropy: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Return how far modules agree with those of the last step, in resamples of the measures.
+
+    Parameters
+    ----------
+    entropy, curvature : (n x steps x layers).
+
+    Returns
+    -------
+    (n,): adjusted Rand index, mean over the steps before the last; fewer where a resample leaves a
+    measure undefined.
+    """
+    values = np.stack([entropy, curvature], axis=-1)
+    points = z_scores(values[np.isfinite(values).all(axis=(1, 2, 3))], axis=-2)
+    labels = two_means(points.reshape(-1, *points.shape[-2:])).reshape(points.shape[:-1])
+    return adjusted_rand(labels[..., :-1, :], labels[..., -1:, :]).mean(axis=-1)
+
+
 # --- nulls ----------------------------------------------------------------------------------------
 
 
