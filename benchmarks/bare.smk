@@ -7,10 +7,11 @@ with open("plan.json") as file:
 DATA, TABLES, FIGURES, PAGES = (
     PLAN[kind] for kind in ("data", "tables", "figures", "pages")
 )
-FITS, SCORES, RESPONSES = PLAN["fits"], PLAN["scores"], PLAN["responses"]
+FITS, SCORES, RECORDED = PLAN["fits"], PLAN["scores"], PLAN["recorded"]
 STIMULI = [DATA["ITEMS"], DATA["WORDS"]]
 SCORED = [TABLES["scores"], TABLES["draws"]]
 SHOWN = [TABLES["scores"], TABLES["quality"]]
+SIDES = [TABLES["lateralization"], TABLES["lateralization_contrasts"]]
 REPORT = "workflow/report"
 
 
@@ -33,8 +34,8 @@ def signed(wildcards):
 RULES = {  # name: (inputs, outputs)
     "prepare_stimuli": (PLAN["texts"], STIMULI),
     "prepare_responses": ([DATA["ITEMS"], *PLAN["recording"]], [DATA["RESPONSES"]]),
-    "average_responses": (RESPONSES[:-1], [DATA["AVERAGE"]]),
-    "estimate_ceiling": (RESPONSES, [DATA["CEILING"]]),
+    "average_responses": (RECORDED, [DATA["AVERAGE"]]),
+    "estimate_ceiling": (RECORDED, [DATA["CEILING"]]),
     "fetch_checkpoint": ([], [DATA["CHECKPOINT"]]),
     "extract_features": ([*STIMULI, DATA["CHECKPOINT"]], [DATA["FEATURES"]]),
     "compute_baseline": (STIMULI, [DATA["BASELINE"]]),
@@ -43,8 +44,8 @@ RULES = {  # name: (inputs, outputs)
     "collect_scores": (SCORES, SCORED),
     "collect_quality": ([counted], [TABLES["quality"]]),
     "collect_provenance": ([signed], [TABLES["provenance"]]),
-    "fit_scaling": (SCORED, [TABLES["scaling"]]),
-    "fit_lateralization": (SCORED, [TABLES["lateralization"]]),
+    "fit_scaling": (SCORED, [TABLES["scaling"], TABLES["scaling_controls"]]),
+    "fit_lateralization": (SCORED, SIDES),
     "contrast_models": (SCORED, [TABLES["model_contrasts"]]),
     "track_training": (SCORED, [TABLES["training"]]),
     "plot_overview": ([*SHOWN, TABLES["model_contrasts"]], [FIGURES["overview"]]),
@@ -56,6 +57,7 @@ RULES = {  # name: (inputs, outputs)
         [*SHOWN, TABLES["lateralization"]],
         [FIGURES["lateralization"]],
     ),
+    "plot_emergence": ([*SHOWN, *SIDES], [FIGURES["emergence"]]),
     "plot_quality": ([DATA["CEILING"], TABLES["quality"]], [FIGURES["quality"]]),
     "write_table_page": (
         [

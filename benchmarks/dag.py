@@ -117,7 +117,8 @@ def bare_plan(plan: Plan) -> dict[str, Any]:
         pattern.replace("{study}", plan.name)
         for pattern in (paths.PAGE, paths.FIT_FIGURE, paths.DATASET_FIGURE)
     )
-    names = ["overview", "layers", "heatmap-{model}", "training", "scaling", "lateralization"]
+    names = ["overview", "layers", "heatmap-{model}", "training"]
+    names += ["scaling", "lateralization", "emergence"]
     scores = [*plan.all_scores(), *plan.all_scores(paths.DRAWS)]
     counted = plan.quality_files()
     fits = plan.all_fits()
@@ -134,7 +135,7 @@ def bare_plan(plan: Plan) -> dict[str, Any]:
             for files in book.recording_files("{subject}").values()
             for file in ([files] if isinstance(files, str) else files)
         ],
-        "responses": plan.response_files("book"),
+        "recorded": [plan.response_files("book", label)[0] for label in book.subjects],
         "scores": scores,
         "fits": {
             f"{run.model}/{run.checkpoint}": plan.fit_files(Cell("book", "story-5", *run))

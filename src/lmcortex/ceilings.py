@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lmcortex.responses import AVERAGE, stack_subjects
+from lmcortex.responses import AVERAGE, check_alike
 from lmcortex.stimuli import Quality, fact
 
 PLACE = ["target", "roi", "hemisphere"]
@@ -47,12 +47,13 @@ def estimate(
         ceilings = {labels[0]: (np.full(len(places), np.nan), "none")}
         quality = []
     else:
-        stack = stack_subjects(subjects)
-        alone = leave_one_out(stack)
+        check_alike(subjects)
+        series = [subject["response"] for subject in subjects]
+        alone = leave_one_out(series)
         ceilings = {
             label: (isc, "leave-one-out ISC") for label, isc in zip(labels, alone, strict=True)
         }
-        ceilings[AVERAGE] = spearman_brown(pairwise(stack), n), "Spearman-Brown"
+        ceilings[AVERAGE] = spearman_brown(pairwise(series), n), "Spearman-Brown"
         quality = _isc_facts(places, alone)
 
     tables = []
@@ -70,34 +71,39 @@ def estimate(
     return pd.concat(tables, ignore_index=True), quality
 
 
-def leave_one_out(stack: np.ndarray) -> np.ndarray:
+def leave_one_out(series: Sequence[xr.DataArray | np.ndarray]) -> np.ndarray:
     """Correlate each subject with the mean of all others.
 
     Parameters
     ----------
-    stack : (n_subjects, n_samples, n_targets).
+    series : (n_samples, n_targets) of each subject; of opened files, one at a time is in memory.
 
     Returns
     -------
     (n_subjects, n_targets) r.
     """
-    others = (stack.sum(axis=0) - stack) / (len(stack) - 1)
-    return (_unit(stack) * _unit(others)).sum(axis=1)
+    total = sum(np.asarray(one) for one in series)
+
+    def with_others(one: np.ndarray) -> np.ndarray:
+        return (_unit(one) * _unit((total - one) / (len(series) - 1))).sum(axis=0)
+
+    return np.stack([with_others(np.asarray(one)) for one in series])
 
 
-def pairwise(stack: np.ndarray) -> np.ndarray:
+def pairwise(series: Sequence[xr.DataArray | np.ndarray]) -> np.ndarray:
     """Return the mean correlation over pairs of subjects.
 
     Parameters
     ----------
-    stack : (n_subjects, n_samples, n_targets).
+    series : (n_samples, n_targets) of each subject; of opened files, one at a time is in memory.
 
     Returns
     -------
     (n_targets,) r.
     """
-    n = len(stack)
-    total = _unit(stack).sum(axis=0)  # |sum of unit vectors|^2 = n + the sum over ordered pairs
+    n = len(series)
+    # |sum of unit vectors|^2 = n + the sum over ordered pairs
+    total = np.asarray(sum(_unit(np.asarray(one)) for one in series))
     return ((total**2).sum(axis=0) - n) / (n * (n - 1))
 
 
@@ -111,9 +117,9 @@ def spearman_brown(r: np.ndarray, n: int) -> np.ndarray:
 
 
 def _unit(series: np.ndarray) -> np.ndarray:
-    """Centre the samples (second last axis) and scale them to length 1."""
-    centred = series - series.mean(axis=-2, keepdims=True)
-    return centred / np.linalg.norm(centred, axis=-2, keepdims=True)
+    """Centre the samples (first axis) and scale them to length 1."""
+    centred = series - series.mean(axis=0)
+    return centred / np.linalg.norm(centred, axis=0)
 
 
 def _isc_facts(places: pd.DataFrame, alone: np.ndarray) -> Quality:

@@ -305,14 +305,15 @@ def standardise(
 
 
 def average(subjects: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return the mean response over subjects, as subject `average`."""
-    stack = stack_subjects(subjects)
-    mean = subjects[0].copy(data={"response": stack.mean(axis=0)})
-    return mean.assign_attrs(subject=AVERAGE, n_subjects=len(subjects))
+    """Return the mean response over subjects, as subject `average`; files are read one by one."""
+    check_alike(subjects)
+    mean = sum(subject["response"].to_numpy() for subject in subjects) / len(subjects)
+    averaged = subjects[0].copy(data={"response": mean})
+    return averaged.assign_attrs(subject=AVERAGE, n_subjects=len(subjects))
 
 
-def stack_subjects(subjects: Sequence[xr.Dataset]) -> np.ndarray:
-    """Return (n_subjects, n_samples, n_targets); items and targets must be the same for all."""
+def check_alike(subjects: Sequence[xr.Dataset]) -> None:
+    """Refuse subjects whose items or targets differ."""
     first = subjects[0]
     for other in subjects[1:]:
         for name in ("item", "target"):
@@ -321,4 +322,3 @@ def stack_subjects(subjects: Sequence[xr.Dataset]) -> np.ndarray:
                     f"subject {other.attrs['subject']}: its {name}s differ from those of subject "
                     f"{first.attrs['subject']}; prepare both from the same dataset file"
                 )
-    return np.stack([subject["response"].to_numpy() for subject in subjects])

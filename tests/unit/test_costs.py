@@ -4,6 +4,7 @@ import math
 import re
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -336,21 +337,22 @@ def test_responses_on_disk_are_as_large_as_was_reckoned(tmp_path) -> None:
     assert costs.prepare_responses(plan, "d").disk_mb == pytest.approx(written, rel=0.1)
 
 
-def test_average_and_ceiling_allocate_what_was_reckoned() -> None:
+def test_average_and_ceiling_allocate_what_was_reckoned(tmp_path) -> None:
     from lmcortex import ceilings
 
-    plan = plan_of(story(subjects=["01", "02", "03", "04"], voxels=3000))
-    subjects: list[Any] = []
-
-    def read() -> None:
-        subjects[:] = [recorded(plan, label) for label in ("01", "02", "03", "04")]
-
-    for cost, work in (
-        (costs.average_responses(plan, "d"), lambda: responses.average(subjects)),
-        (costs.estimate_ceiling(plan, "d"), lambda: ceilings.estimate(subjects)),
-    ):
-        peak = allocated_mb(lambda work=work: (read(), work()))
-        assert 0.6 < peak / (cost.mem_mb - costs.machines.TABLES_MB) < 1.1
+    labels = ["01", "02", "03", "04"]
+    plan = plan_of(story(subjects=labels, voxels=3000))
+    with ExitStack() as files:
+        subjects = []
+        for label in labels:
+            storage.write_dataset(recorded(plan, label), tmp_path / label, {})
+            subjects.append(files.enter_context(storage.open_dataset(tmp_path / label)))
+        for cost, work in (
+            (costs.average_responses(plan, "d"), responses.average),
+            (costs.estimate_ceiling(plan, "d"), ceilings.estimate),
+        ):
+            peak = allocated_mb(lambda work=work: work(subjects))
+            assert 0.6 < peak / (cost.mem_mb - costs.machines.TABLES_MB) < 1.1
 
 
 # --- encoding -------------------------------------------------------------------------------------

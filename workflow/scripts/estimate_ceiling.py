@@ -1,5 +1,7 @@
 """Estimate the noise ceiling of every target, for each subject and for their average."""
 
+from contextlib import ExitStack
+
 from lmcortex import ceilings, cli, provenance, storage
 
 
@@ -9,9 +11,10 @@ def main() -> None:
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
 
-    subjects = [storage.read_dataset(path) for path in args.responses]
-    table, quality = ceilings.estimate(subjects, args.spec.get("published"))
-    facts = {"dataset": subjects[0].attrs["dataset"], "quality": quality}
+    with ExitStack() as files:
+        subjects = [files.enter_context(storage.open_dataset(path)) for path in args.responses]
+        table, quality = ceilings.estimate(subjects, args.spec.get("published"))
+        facts = {"dataset": subjects[0].attrs["dataset"], "quality": quality}
     storage.write_table(
         table, args.output, provenance.record("estimate_ceiling", args.spec, **facts)
     )

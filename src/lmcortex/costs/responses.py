@@ -47,16 +47,15 @@ def simulate_responses(plan: Plan, dataset: str) -> Cost:
 
 
 def average_responses(plan: Plan, dataset: str) -> Cost:
-    """All subjects as read, stacked, and their mean."""
+    """The sum of subjects who are read one by one, the next one, and their sum."""
     series, n_subjects = series_mb(plan, dataset), len(plan.datasets[dataset].subjects)
-    copies = 2 * n_subjects + 2
-    return Cost(TABLES_MB + copies * series, TABLES_S + copies * series / DIGEST_MB_S, series)
+    seconds = TABLES_S + 2 * n_subjects * series / DIGEST_MB_S
+    return Cost(TABLES_MB + 3 * series, seconds, series)
 
 
 def estimate_ceiling(plan: Plan, dataset: str) -> Cost:
-    """All subjects as read, stacked, the means of the others, and both once more, standardised."""
+    """The sum of all subjects, one of them, the others' mean, and both once more, standardised."""
     series, n_subjects = series_mb(plan, dataset), len(plan.datasets[dataset].subjects)
-    copies = 6 * n_subjects + 1
     rows = (n_subjects + 1) * plan.datasets[dataset].extent().targets
-    seconds = TABLES_S + 2 * copies * series / DIGEST_MB_S
-    return Cost(TABLES_MB + copies * series + 1000 * rows / MIB, seconds, 40 * rows / MIB)
+    seconds = TABLES_S + 12 * n_subjects * series / DIGEST_MB_S
+    return Cost(TABLES_MB + 6 * series + 1000 * rows / MIB, seconds, 40 * rows / MIB)
