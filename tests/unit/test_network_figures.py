@@ -121,6 +121,16 @@ def test_maps_of_rois_mark_what_is_strong_at_the_checkpoint_that_they_are_of() -
     assert not [line for line in figure.axes[0].lines if line.get_gid() == "strong"]
 
 
+def test_brains_show_the_largest_overlap_of_each_atom_and_whether_it_is_beyond_chance() -> None:
+    rows = labels()
+    rows = rows[(rows["checkpoint"] == "step10") & (rows["atom_set"] == "main")].copy()
+    rows.loc[(rows["atom"] == 3) & (rows["network"] == "B"), "dice"] = 0.5
+    shown = atom_maps.best_atoms(rows)
+    assert shown[0] == (0, "active", "A", 0.9, True)
+    assert (3, "active", "B", 0.5, False) in shown
+    assert len(shown) == 2 * atom_maps.N_BRAINS
+
+
 def test_histograms_hold_every_neuron_and_every_response_of_single_subjects() -> None:
     figure = networks.atoms({"net": found()}, organization(), VIEW)
     for axis, names in zip(

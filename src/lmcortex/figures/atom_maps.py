@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lmcortex.figures import style
+from lmcortex.figures.brains import DIVERGING, Shown, brains
 from lmcortex.figures.networks import LEVEL, SIGNS
 from lmcortex.figures.style import View
 from lmcortex.networks.atoms import MAIN
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 MAPS_TITLE = "Where in the brain do atoms act?"
 CORRELATIONS_TITLE = "Do atoms of a network act alike?"
 N_BRAINS = 3  # of either sign
-DIVERGING = "RdBu_r"
 
 
 def atom_maps(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> Figure:
@@ -41,8 +41,6 @@ def atom_maps(found: "xr.Dataset", labels: pd.DataFrame, view: View) -> Figure:
     of_ridge = found.sel(encoder=RIDGE)
     places = np.stack([found[axis].to_numpy().astype(float) for axis in "xyz"], axis=1)
     if np.isfinite(places).all() and len(places) > 50:
-        from lmcortex.figures.brains import brains
-
         return brains(of_ridge, places, best_atoms(rows), view, MAPS_TITLE)
     return _roi_maps(of_ridge, rows, view)
 
@@ -54,13 +52,13 @@ def _labels_of(labels: pd.DataFrame, found: "xr.Dataset") -> pd.DataFrame:
     return labels[(labels[list(wanted)] == pd.Series(wanted)).all(axis=1)]
 
 
-def best_atoms(rows: pd.DataFrame) -> list[tuple[int, str, str, float]]:
-    """Return (atom, sign, network, Dice) with the largest Dice of each sign, one row per atom."""
+def best_atoms(rows: pd.DataFrame) -> list[Shown]:
+    """Return what has the largest Dice of each sign, one network per atom."""
+    falling = rows.sort_values("dice", ascending=False, kind="stable")[list(Shown._fields)]
     best = []
     for sign in SIGNS:
-        own = rows[rows["sign"] == sign].sort_values("dice", ascending=False, kind="stable")
-        for row in own.drop_duplicates("atom").head(N_BRAINS).to_dict("records"):
-            best.append((int(row["atom"]), sign, str(row["network"]), float(row["dice"])))
+        own = falling[falling["sign"] == sign].drop_duplicates("atom").head(N_BRAINS)
+        best += [Shown(*row) for row in own.itertuples(index=False, name=None)]
     return best
 
 

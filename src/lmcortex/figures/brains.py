@@ -1,6 +1,7 @@
 """Maps of voxels on a glass brain and on the inflated surface that nilearn ships with."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,34 +15,51 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from nibabel.nifti1 import Nifti1Image
 
+DIVERGING = "RdBu_r"
+
+
+class Shown(NamedTuple):
+    """The part of an atom's map of one sign, and the network that it overlaps most."""
+
+    atom: int
+    sign: str
+    network: str
+    dice: float
+    associated: bool
+
 
 def brains(
-    found: "xr.Dataset",
-    places: np.ndarray,
-    best: "list[tuple[int, str, str, float]]",
-    view: View,
-    title: str,
+    found: "xr.Dataset", places: np.ndarray, shown: Sequence[Shown], view: View, title: str
 ) -> Figure:
-    """Draw maps of atoms on glass brains and on the cortex.
+    """Draw maps of atoms on glass brains and on the cortex, all by one scale.
 
     Parameters
     ----------
     found : with ``map`` and ``part`` (atom x target).
     places : (n_targets, 3) mm, MNI.
-    best : (atom, sign, network, Dice) of each map to draw.
+    shown : the maps to draw.
     """
-    subtitle = "t over subjects (ridge) of the part that was labelled; atom, sign, network, Dice"
-    figure = style.frame(view, f"{title} {view.model}", subtitle, (13, 1.9 * len(best)))
-    grid = figure.subplots(len(best), 2, squeeze=False)
-    for (glass, inflated), (atom, sign, network, dice) in zip(grid, best, strict=True):
-        inside = found["part"].to_numpy()[atom] == (1 if sign == "active" else -1)
-        values = np.where(inside, found["map"].to_numpy()[atom], 0)
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    subtitle = "t over subjects (ridge) of the labelled part, and its overlap with a network"
+    figure = style.frame(view, f"{title} {view.model}", subtitle, (13, 1.9 * len(shown)))
+    grid = figure.subplots(len(shown), 2, squeeze=False)
+    maps, parts = found["map"].to_numpy(), found["part"].to_numpy()
+    signs = {"active": 1, "deactive": -1}
+    drawn = [np.where(parts[each.atom] == signs[each.sign], maps[each.atom], 0) for each in shown]
+    limit = float(np.abs(drawn).max()) or 1.0
+    shades: Any = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
+    for (glass, inflated), each, values in zip(grid, shown, drawn, strict=True):
         image = as_image(values, places)
-        limit = float(np.abs(values).max()) or 1.0
-        shades: Any = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "threshold": 1e-6}
-        draw_glass(glass, image, **shades)
-        glass.set_title(f"atom {atom}, {sign}: {network}, Dice {dice:.2f}")
-        surface.draw(inflated, surface.project(image), **shades)
+        draw_glass(glass, image, threshold=1e-6, **shades)
+        beyond = "" if each.associated else ", not beyond chance"
+        glass.set_title(
+            f"atom {each.atom}, {each.sign}: {each.network}, Dice {each.dice:.2f}{beyond}"
+        )
+        surface.draw(inflated, surface.project(image), threshold=1e-6, **shades)
+    scale = ScalarMappable(Normalize(-limit, limit), DIVERGING)
+    figure.colorbar(scale, ax=grid, label="t", shrink=1.5 / len(shown), pad=0.01)
     return figure
 
 
