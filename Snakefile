@@ -23,6 +23,7 @@ wildcard_constraints:
     **paths.CONSTRAINTS,
 
 
+include: "workflow/rules/downloads.smk"
 include: "workflow/rules/stimuli.smk"
 include: "workflow/rules/responses.smk"
 include: "workflow/rules/models.smk"

@@ -1,37 +1,49 @@
 """Noise ceilings: how well any model could predict the responses, given their reliability."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from lmcortex.errors import InputError
 from lmcortex.responses import AVERAGE, check_alike
 from lmcortex.stimuli import Quality, fact
 
 PLACE = ["target", "roi", "hemisphere"]
-COLUMNS = ["dataset", "subject", *PLACE, "ceiling", "source", "n_subjects"]
+COLUMNS = ["dataset", "subject", *PLACE, "ceiling", "source", "n_subjects", "reliable"]
+RELIABLE_PERCENTILE = 75
+# Bonnasse-Gahot and Pallier 2024: how often subjects are halved, the seed, and the ridge penalties.
+HALVINGS, HALVING_SEED = 10, 1234
+ALPHAS = np.logspace(2, 7, 16)
 
 
 def estimate(
-    subjects: Sequence[xr.Dataset], published: Mapping[str, float] | None = None
+    subjects: Sequence[xr.Dataset],
+    published: Mapping[str, float] | None = None,
+    *,
+    half_groups: bool = False,
 ) -> tuple[pd.DataFrame, Quality]:
     """Estimate the ceiling of every target, for each subject and for the average.
 
     A single subject's ceiling is the leave-one-out inter-subject correlation. The average's is the
     published value where the dataset gives one, else the square root of the Spearman-Brown
-    reliability of a mean over n subjects, from the mean pairwise correlation.
+    reliability of a mean over n subjects, from the mean pairwise correlation; or how well one half
+    of the subjects predicts the other (`half_group_isc`).
 
     Parameters
     ----------
     subjects : prepared responses of the same items and targets. Their average, if it is among
         them, is set aside; it may stand alone.
     published : ceilings (r) by target; those not given are the responses' own, if they have any.
+    half_groups : how the ceiling of the average is estimated.
 
     Returns
     -------
     table : one row per subject and target; columns `COLUMNS`. ``ceiling`` is on the scale of r.
-        ``source`` is `published`, `leave-one-out ISC`, `Spearman-Brown`, or `none` (NaN).
+        ``source`` is `published`, `leave-one-out ISC`, `Spearman-Brown`, `half-groups`, or
+        `none` (NaN). ``reliable`` marks the quarter of the subject's targets with the highest
+        ceilings.
     quality : ``ISC`` of each ROI, the mean over subjects and targets.
     """
     apart = [subject for subject in subjects if subject.attrs["subject"] != AVERAGE]
@@ -53,7 +65,11 @@ def estimate(
         ceilings = {
             label: (isc, "leave-one-out ISC") for label, isc in zip(labels, alone, strict=True)
         }
-        ceilings[AVERAGE] = spearman_brown(pairwise(series), n), "Spearman-Brown"
+        if half_groups:
+            halves = half_group_isc(series, first["run"].to_numpy()).mean(axis=0)
+            ceilings[AVERAGE] = halves, "half-groups"
+        else:
+            ceilings[AVERAGE] = spearman_brown(pairwise(series), n), "Spearman-Brown"
         quality = _isc_facts(places, alone)
 
     tables = []
@@ -67,8 +83,15 @@ def estimate(
             source=np.where(here, "published", source),
             n_subjects=n,
         )
-        tables.append(table[COLUMNS])
+        tables.append(table.assign(reliable=reliable(table["ceiling"].to_numpy()))[COLUMNS])
     return pd.concat(tables, ignore_index=True), quality
+
+
+def reliable(ceiling: np.ndarray) -> np.ndarray:
+    """Mark the targets whose ceiling is above the 75th percentile of all that have one."""
+    if not np.isfinite(ceiling).any():
+        return np.zeros(len(ceiling), bool)
+    return ceiling > np.nanpercentile(ceiling, RELIABLE_PERCENTILE)
 
 
 def leave_one_out(series: Sequence[xr.DataArray | np.ndarray]) -> np.ndarray:
@@ -105,6 +128,91 @@ def pairwise(series: Sequence[xr.DataArray | np.ndarray]) -> np.ndarray:
     # |sum of unit vectors|^2 = n + the sum over ordered pairs
     total = np.asarray(sum(_unit(np.asarray(one)) for one in series))
     return ((total**2).sum(axis=0) - n) / (n * (n - 1))
+
+
+def half_group_isc(
+    series: Sequence[xr.DataArray | np.ndarray],
+    runs: np.ndarray,
+    n_halvings: int = HALVINGS,
+    seed: int = HALVING_SEED,
+) -> np.ndarray:
+    """Predict the mean response of one half of the subjects from all targets of the other half.
+
+    The inter-subject correlation of Bonnasse-Gahot and Pallier (2024): subjects are halved at
+    random, and a ridge from all targets of one half's mean to each target of the other's is trained
+    and tested as their encoders are (`ridge_isc`). Halvings are drawn as they drew them.
+
+    Parameters
+    ----------
+    series : (n_samples, n_targets) of each subject; of opened files, one at a time is in memory.
+    runs : (n_samples,), of each sample.
+
+    Returns
+    -------
+    (n_halvings, n_targets) r; their mean is the ISC.
+    """
+    n, draws, halves = len(series), np.random.RandomState(seed), []
+    for _ in range(n_halvings):
+        order = np.arange(n)
+        draws.shuffle(order)
+        halves.append(set(order[: n // 2].tolist()))
+    total, firsts = np.zeros(()), [np.zeros(())] * n_halvings
+    for number, one in enumerate(map(np.asarray, series)):
+        total = total + one
+        for halving, half in enumerate(halves):
+            if number in half:
+                firsts[halving] = firsts[halving] + one
+    return np.array(
+        [ridge_isc(first / (n // 2), (total - first) / (n - n // 2), runs) for first in firsts]
+    )
+
+
+def ridge_isc(source: np.ndarray, target: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    """Predict each target series from all source series, one run left out at a time.
+
+    One penalty for all targets: the one with the best mean r on the first training run, trained on
+    the others; then a ridge without intercept on all training runs.
+
+    Parameters
+    ----------
+    source, target : (n_samples, n_targets), of mean 0 in each run.
+    runs : (n_samples,).
+
+    Returns
+    -------
+    (n_targets,) r, mean over runs.
+    """
+    names = list(dict.fromkeys(runs.tolist()))
+    if len(names) < 3:
+        raise InputError(f"a ceiling from half-groups needs 3 runs or more, found {len(names)}")
+    kernel = source @ source.T
+    found = []
+    for test in names:
+        training = runs != test
+        validation = runs == next(name for name in names if name != test)
+        scores = [
+            _correlations(target[validation], predicted).mean()
+            for predicted in _ridge(kernel, target, training & ~validation, validation, ALPHAS)
+        ]
+        best = ALPHAS[[int(np.argmax(scores))]]
+        (predicted,) = _ridge(kernel, target, training, runs == test, best)
+        found.append(_correlations(target[runs == test], predicted))
+    return np.mean(found, axis=0)
+
+
+def _ridge(
+    kernel: np.ndarray, target: np.ndarray, train: np.ndarray, test: np.ndarray, alphas: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield the predictions of a test set, for one penalty after the other."""
+    values, vectors = np.linalg.eigh(kernel[np.ix_(train, train)])
+    rotated = vectors.T @ target[train]
+    reached = kernel[np.ix_(test, train)] @ vectors
+    for alpha in alphas:
+        yield (reached / (values + alpha)) @ rotated
+
+
+def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (_unit(one) * _unit(other)).sum(axis=0)
 
 
 def spearman_brown(r: np.ndarray, n: int) -> np.ndarray:

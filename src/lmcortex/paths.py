@@ -13,6 +13,7 @@ _STUDY = f"{RESULTS}/studies/{{study}}"
 ITEMS = f"{_DATASET}/stimuli/items.parquet"
 WORDS = f"{_DATASET}/stimuli/words.parquet"
 TRUTH = f"{_DATASET}/stimuli/truth.safetensors"
+RECORDING = f"{_DATASET}/recording/{{part}}.json"
 RESPONSES = f"{_DATASET}/responses/sub-{{subject}}.nc"
 CEILING = f"{_DATASET}/responses/ceiling.parquet"
 
@@ -71,6 +72,7 @@ CONSTRAINTS = {
     "layer": LAYERS,
     "subject": LABEL,
     "roi": LABEL,
+    "part": r"words|sub-[A-Za-z0-9]+",
     "suite": NAME,
     "study": NAME,
     "table": r"[a-z_]+",

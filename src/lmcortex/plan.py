@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 from lmcortex import config, paths, registry
 from lmcortex.config import Fit, Site, Study, Text, pick
-from lmcortex.datasets import Dataset, SimulatedSentences, SimulatedStory, load_dataset
+from lmcortex.datasets import Dataset, SimulatedSentences, SimulatedStory, Story, load_dataset
+from lmcortex.datasets.recorded import Archive
+from lmcortex.datasets.shared import Files
 from lmcortex.errors import InputError
 from lmcortex.registry import Model, Suite
 
@@ -373,6 +375,30 @@ class Plan:
     def all_scores(self, pattern: str = paths.SCORES) -> list[str]:
         return [pattern.format(**cell._asdict(), roi="all") for cell in self.cells()]
 
+    def stimulus_files(self, dataset: str) -> Files:
+        """What a dataset's stimuli are made of."""
+        files = self.datasets[dataset].stimulus_files()
+        return self._without_archived(dataset, "words", "words", files)
+
+    def recording_files(self, dataset: str, subject: str) -> Files:
+        """What a subject's responses are made of."""
+        files = self.datasets[dataset].recording_files(subject)
+        return self._without_archived(dataset, f"sub-{subject}", "responses", files)
+
+    def _without_archived(self, dataset: str, part: str, name: str, files: Files) -> Files:
+        """Put what the archive notes of its files in their place: they may not be there yet."""
+        found = self.datasets[dataset]
+        if not isinstance(found, Story) or found.archive is None:
+            return files
+        kept = {other: entry for other, entry in files.items() if other != name}
+        return {"archive": paths.RECORDING.format(dataset=dataset, part=part), **kept}
+
+    def archived(self, dataset: str) -> tuple[Story, Archive]:
+        """Return a dataset that comes from an archive, and where that is."""
+        found = self.datasets[dataset]
+        assert isinstance(found, Story) and found.archive
+        return found, found.archive
+
     def response_files(self, dataset: str, subjects: str = "all") -> list[str]:
         """The responses that a fit reads: of one subject, or of all and their mean."""
         labels = self.datasets[dataset].fitted_subjects() if subjects == "all" else [subjects]
@@ -396,7 +422,11 @@ class Plan:
         files = []
         for name in self.datasets:
             files.append(paths.ITEMS.format(dataset=name))
-            files += self.response_files(name)
+            labels = [*self.datasets[name].subjects, *self.datasets[name].fitted_subjects()]
+            files += [
+                paths.RESPONSES.format(dataset=name, subject=label)
+                for label in dict.fromkeys(labels)
+            ]
             files.append(paths.CEILING.format(dataset=name))
         return [*files, *self.all_fits()]
 
@@ -424,10 +454,20 @@ class Plan:
             *(self.table(name) for name in TABLES if name != "provenance"),
         ]
 
+    def archive_files(self) -> list[str]:
+        """What is noted of files that come from an archive."""
+        return [
+            paths.RECORDING.format(dataset=name, part=part)
+            for name, found in self.datasets.items()
+            if isinstance(found, Story) and found.archive
+            for part in ("words", *(f"sub-{subject}" for subject in found.subjects))
+        ]
+
     def outputs(self) -> set[str]:
         """Every file that the study asks for, but for its report."""
         tables = self.tables()
         return {
+            *self.archive_files(),
             *self.signed_files(),
             *self.release_files(),
             *tables,

@@ -26,6 +26,14 @@ def prepare_stimuli(plan: Plan, dataset: str) -> Spec:
     return {"dataset": dataset, **plan.datasets[dataset].stimuli_spec()}
 
 
+def fetch_recording(plan: Plan, dataset: str, part: str) -> Spec:
+    """Say which version is fetched, and how many files of it."""
+    found, archive = plan.archived(dataset)
+    source = archive.model_dump(include={"accession", "version"})
+    files = found.per_run(found.words) if part == "words" else found.runs
+    return {**source, "count": len(files)}
+
+
 def prepare_responses(plan: Plan, dataset: str, subject: str) -> Spec:
     return {"dataset": dataset, **plan.datasets[dataset].responses_spec()}
 
@@ -35,7 +43,9 @@ def average_responses(plan: Plan, dataset: str) -> Spec:
 
 
 def estimate_ceiling(plan: Plan, dataset: str) -> Spec:
-    return {"dataset": dataset, "published": plan.datasets[dataset].published_ceilings()}
+    found = plan.datasets[dataset]
+    spec = {"dataset": dataset, "published": found.published_ceilings()}
+    return {**spec, "half_groups": True} if found.half_groups() else spec
 
 
 def train_suite(plan: Plan, suite: str) -> Spec:

@@ -106,3 +106,66 @@ def test_the_isc_of_alice_stays_high_under_the_filter_of_the_study(alice):
     # LATL .275, RATL .212, LPTL .395, LIPL .267, LPreM .250, LIFG .201
     found = isc(alice, {"high_pass": 1 / 128})
     assert (found > 0.19).all() and (found < isc(alice, {"polynomial": 5}) + 0.01).all()
+
+
+# --- half of the subjects predicts the other half -------------------------------------------------
+
+
+def test_half_groups_are_those_of_the_published_description():
+    """The protocol step by step, one scikit-learn ridge for each penalty and run."""
+    rng = np.random.default_rng(5)
+    runs = np.repeat(["1", "2", "3", "4"], 30)
+    stack = rng.normal(size=(120, 6)) + 2 * rng.normal(size=(5, 120, 6))
+    draws = np.random.RandomState(1234)
+    expected = []
+    for _ in range(2):
+        order = np.arange(5)
+        draws.shuffle(order)
+        x, y = stack[order[:2]].mean(axis=0), stack[order[2:]].mean(axis=0)
+        scores = []
+        for test in "1234":
+            first = runs == min(set("1234") - {test})
+            rest = (runs != test) & ~first
+            predictions = [ridge(x[rest], y[rest], alpha, x[first]) for alpha in ceilings.ALPHAS]
+            means = [np.mean(correlations(y[first], predicted)) for predicted in predictions]
+            best, train = ceilings.ALPHAS[np.argmax(means)], runs != test
+            predicted = ridge(x[train], y[train], best, x[runs == test])
+            scores.append(correlations(y[runs == test], predicted))
+        expected.append(np.mean(scores, axis=0))
+    found = ceilings.half_group_isc(stack, runs, n_halvings=2)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def ridge(x, y, alpha, new):
+    from sklearn.linear_model import Ridge
+
+    return Ridge(alpha=alpha, fit_intercept=False).fit(x, y).predict(new)
+
+
+def correlations(one, other):
+    return [np.corrcoef(a, b)[0, 1] for a, b in zip(one.T, other.T, strict=True)]
+
+
+def test_half_groups_find_the_targets_that_subjects_share():
+    rng = np.random.default_rng(6)
+    shared = np.hstack([rng.normal(size=(300, 4)), np.zeros((300, 4))])
+    stack = shared + rng.normal(size=(12, 300, 8))
+    subjects = [dataset(values, str(number)) for number, values in enumerate(stack)]
+    subjects = [one.assign_coords(run=("sample", np.repeat(list("123"), 100))) for one in subjects]
+    table, _ = ceilings.estimate(subjects, half_groups=True)
+    mean = table[table["subject"] == "average"]
+    assert set(mean["source"]) == {"half-groups"}
+    assert (mean["ceiling"][:4] > 0.7).all() and (mean["ceiling"][4:] < 0.2).all()
+    assert mean["reliable"].tolist() == (mean["ceiling"] > mean["ceiling"].quantile(0.75)).tolist()
+
+
+def test_reliable_voxels_of_the_little_prince_are_the_published_ones(data_dir):
+    path = data_dir / "lpp" / "isc_10trials_en.npy"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    isc = np.load(path).mean(axis=0)
+    found = ceilings.reliable(isc)
+    half = len(isc) // 2  # the published sides are the halves of the voxels' order
+    assert (found.sum(), found[:half].sum(), found[half:].sum()) == (6468, 3297, 3171)
+    assert isc.mean() == pytest.approx(0.3650, abs=5e-5)
+    assert np.percentile(isc, ceilings.RELIABLE_PERCENTILE) == pytest.approx(0.4873, abs=5e-5)

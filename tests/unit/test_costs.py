@@ -342,6 +342,7 @@ def test_average_and_ceiling_allocate_what_was_reckoned(tmp_path) -> None:
 
     labels = ["01", "02", "03", "04"]
     plan = plan_of(story(subjects=labels, voxels=3000))
+    halved = plan_of(story(subjects=labels, voxels=3000, ceiling="half-groups"))
     with ExitStack() as files:
         subjects = []
         for label in labels:
@@ -350,6 +351,7 @@ def test_average_and_ceiling_allocate_what_was_reckoned(tmp_path) -> None:
         for cost, work in (
             (costs.average_responses(plan, "d"), responses.average),
             (costs.estimate_ceiling(plan, "d"), ceilings.estimate),
+            (costs.estimate_ceiling(halved, "d"), partial(ceilings.estimate, half_groups=True)),
         ):
             peak = allocated_mb(lambda work=work: work(subjects))
             assert 0.6 < peak / (cost.mem_mb - costs.machines.TABLES_MB) < 1.1

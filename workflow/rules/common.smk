@@ -104,15 +104,27 @@ def later(files, *arguments):
 
 
 def stimulus_files(wildcards):
-    return PLAN.datasets[wildcards.dataset].stimulus_files()
+    return PLAN.stimulus_files(wildcards.dataset)
 
 
 def recording_files(wildcards):
-    return PLAN.datasets[wildcards.dataset].recording_files(wildcards.subject)
+    return PLAN.recording_files(wildcards.dataset, wildcards.subject)
+
+
+def archive_options(wildcards):
+    """Write what is fetched from an archive as options; a pattern stays one."""
+    found, archive = PLAN.archived(wildcards.dataset)
+    files = shell_words(found.archived_files(wildcards.part))
+    return f"--folder {shell_words(archive.folder)} --files {files}"
 
 
 def recorded_subjects(wildcards):
     labels = PLAN.datasets[wildcards.dataset].subjects
+    return [PLAN.response_files(wildcards.dataset, label)[0] for label in labels]
+
+
+def single_subjects(wildcards):
+    labels = PLAN.datasets[wildcards.dataset].single_subjects()
     return [PLAN.response_files(wildcards.dataset, label)[0] for label in labels]
 
 

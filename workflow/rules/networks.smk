@@ -113,7 +113,7 @@ rule label_atoms:
         word_table=paths.WORDS,
         atoms=paths.ATOMS,
         maps=atom_maps,
-        responses=recorded_subjects,
+        responses=single_subjects,
     output:
         maps=paths.GROUP_MAPS,
         atoms=paths.ATOM_TABLE,

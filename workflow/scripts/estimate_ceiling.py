@@ -13,7 +13,9 @@ def main() -> None:
 
     with ExitStack() as files:
         subjects = [files.enter_context(storage.open_dataset(path)) for path in args.responses]
-        table, quality = ceilings.estimate(subjects, args.spec.get("published"))
+        half_groups = args.spec.get("half_groups", False)
+        published = args.spec.get("published")
+        table, quality = ceilings.estimate(subjects, published, half_groups=half_groups)
         facts = {"dataset": subjects[0].attrs["dataset"], "quality": quality}
     storage.write_table(
         table, args.output, provenance.record("estimate_ceiling", args.spec, **facts)

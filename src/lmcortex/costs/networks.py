@@ -85,7 +85,7 @@ def label_atoms(plan: Plan, dataset: str) -> Cost:
     """The maps of all subjects, and those of the surrogates some at a time."""
     found, asked = plan.datasets[dataset], plan.study.networks
     extent = found.extent()
-    n_subjects, sets = len(found.subjects), atoms_of(plan)
+    n_subjects, sets = len(found.single_subjects()), atoms_of(plan)
     maps = extent.targets * max(sets) / MIB
     stored = 3 * FLOAT * sum(sets) * extent.targets * (n_subjects + 1) / MIB
     block = min(BLOCK_MB, 4 * DOUBLE * maps * asked.n_null)

@@ -9,6 +9,8 @@ LABEL_BYTES = 100  # of a sample in a file of responses or fits: its item, run a
 GRID_VOXELS = 1_000_000  # of an image: the head at 2 mm, 91 x 109 x 91
 CELL_BYTES = 120  # of a table read as text
 GUNZIP_S = 2e-8  # seconds for a voxel of a volume
+EIGH = 8  # operations of a decomposition, for n^3
+HALVINGS, N_ALPHAS = 10, 16  # of a ceiling from half-groups
 
 
 def series_mb(plan: Plan, dataset: str) -> float:
@@ -54,8 +56,19 @@ def average_responses(plan: Plan, dataset: str) -> Cost:
 
 
 def estimate_ceiling(plan: Plan, dataset: str) -> Cost:
-    """The sum of all subjects, one of them, the others' mean, and both once more, standardised."""
-    series, n_subjects = series_mb(plan, dataset), len(plan.datasets[dataset].subjects)
-    rows = (n_subjects + 1) * plan.datasets[dataset].extent().targets
-    seconds = TABLES_S + 12 * n_subjects * series / DIGEST_MB_S
-    return Cost(TABLES_MB + 6 * series + 1000 * rows / MIB, seconds, 40 * rows / MIB)
+    """The sum of all subjects, one of them, the others' mean, and both once more, standardised.
+
+    Or the sums of half-groups, and their ridges.
+    """
+    found, series = plan.datasets[dataset], series_mb(plan, dataset)
+    n_subjects, extent = len(found.subjects), found.extent()
+    rows = (n_subjects + 1) * extent.targets
+    seconds, memory = TABLES_S + 12 * n_subjects * series / DIGEST_MB_S, 6 * series
+    if found.half_groups():
+        n = extent.samples
+        memory = (HALVINGS + 9) * series + 4 * DOUBLE * n**2 / MIB
+        # Of each halving and run: two decompositions, two rotations, and the penalties' products.
+        products = 4 * n**2 * extent.targets + 2 * N_ALPHAS * n**2 / extent.runs * extent.targets
+        operations = HALVINGS * extent.runs * (2 * EIGH * n**3 + products)
+        seconds += operations / CORE.float64
+    return Cost(TABLES_MB + memory + 1000 * rows / MIB, seconds, 40 * rows / MIB)

@@ -34,10 +34,15 @@ def load_dataset(name: str, folder: Path) -> Dataset:
         if isinstance(content.get(key), str):
             content[key] = expand(content[key], f"{path}: {key}")
             check_places(content[key], f"{path}: {key}")
+    archive = content.get("archive")
+    if isinstance(archive, dict) and "folder" in archive:
+        archive["folder"] = expand(str(archive["folder"]), f"{path}: archive.folder")
     dataset = check(KINDS[kind], content, str(path))
+    fetched = {"words", "responses"} if archive else set()
     named = [dataset.stimulus_files(), dataset.network_files()]
     named += map(dataset.recording_files, dataset.subjects)
-    for file in (file for files in named for entry in files.values() for file in listed(entry)):
+    needed = (entry for files in named for name, entry in files.items() if name not in fetched)
+    for file in (file for entry in needed for file in listed(entry)):
         if not Path(file).exists():
             raise InputError(f"{path}: {file}: no such file; see docs/datasets.md")
     return dataset

@@ -1,6 +1,7 @@
 """Datasets that were recorded: files of stimuli and responses, and what they hold."""
 
 from glob import glob
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -170,11 +171,22 @@ class Sentences(Recorded):
         return {"kind": self.kind, "poolings": ["last", "mean"]}
 
 
+class Archive(Section):
+    """The OpenNeuro dataset from which a story's words and responses are fetched."""
+
+    accession: str = Field(pattern=r"^ds\d{6}$")
+    version: str
+    folder: str = Field(description="root of the dataset on this machine")
+
+
 class Story(Recorded):
     """A story heard in one or several runs."""
 
     kind: Literal["story"]
     simulated: Literal[False] = False
+    archive: Archive | None = Field(
+        default=None, description="where words and responses that are not on disk are fetched from"
+    )
     words: str = Field(description="table of onset, duration, word, or a TextGrid; {run}")
     text: str | None = Field(default=None, description="full text with punctuation; {run}")
     textgrid: TextGrid = TextGrid()
@@ -213,6 +225,11 @@ class Story(Recorded):
         default=(0, 0), description="samples dropped at either end of a run"
     )
     detrend: Polynomial | HighPass | Butterworth | None = None
+    ceiling: Literal["pairs", "half-groups"] = Field(
+        default="pairs",
+        description="of the mean subject: from the correlation of pairs of subjects, or a ridge "
+        "from half of the subjects to the others, as in Bonnasse-Gahot & Pallier 2024",
+    )
     context: Context = Context()
 
     def stimulus_files(self) -> Files:
@@ -226,6 +243,23 @@ class Story(Recorded):
         if self.networks and not self.mask:
             raise ValueError("`networks` are compared with voxels; give a `mask`, or leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _keeps_in_the_archive(self) -> "Story":
+        if self.archive:
+            for path in (self.words, self.responses):
+                if not Path(path).is_relative_to(self.archive.folder):
+                    raise ValueError(f"{path} is not in the archive's folder {self.archive.folder}")
+        return self
+
+    def half_groups(self) -> bool:
+        return self.ceiling == "half-groups"
+
+    def archived_files(self, part: str) -> list[str]:
+        """What is asked of the archive: the `words`, or the responses of `sub-{subject}`."""
+        if part == "words":
+            return self.per_run(self.words)
+        return self.per_run(self.responses, part.removeprefix("sub-"))
 
     def recording_files(self, subject: str) -> Files:
         volumes = {"mask": self.mask, "atlas": self.atlas}

@@ -97,7 +97,11 @@ class DatasetBase(Section):
     def fitted_subjects(self) -> list[str]:
         """Each individual, and the mean of all subjects where there are several."""
         with_mean = self.average and len(self.subjects) > 1
-        return [*(self.individuals or self.subjects), *(["average"] if with_mean else [])]
+        return [*self.single_subjects(), *(["average"] if with_mean else [])]
+
+    def single_subjects(self) -> list[str]:
+        """The subjects who are fitted one by one."""
+        return self.individuals or self.subjects
 
     def subject_blocks(self) -> list[str]:
         """What the subject in the name of a fit may be: all at once, or one per job."""
@@ -129,6 +133,10 @@ class DatasetBase(Section):
     def lobe_rois(self) -> dict[str, list[str]]:
         """The ROIs of the temporal and the frontal lobe, sorted; none where they are not named."""
         return {lobe: sorted(rois) for lobe, rois in self.lobes.items()}
+
+    def half_groups(self) -> bool:
+        """Tell whether half of the subjects predict the other half for the mean's ceiling."""
+        return False
 
     def published_ceilings(self) -> dict[str, float]:
         return {}
