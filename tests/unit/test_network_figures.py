@@ -152,6 +152,20 @@ def test_organization_draws_each_checkpoint_and_its_control() -> None:
     assert (names.count("run"), names.count("control")) == (2, 2)
 
 
+def test_organization_compares_last_checkpoints_and_follows_those_with_steps() -> None:
+    figure = networks.organization(organization(), VIEW)
+    panels = [axis for axis in figure.axes if axis.get_title("left") == "atoms per network"]
+    of_models, course = panels
+    values = [float(line.get_ydata()[0]) for line in of_models.lines if line.get_gid() == "run"]
+    table = organization()
+    chosen = table[(table["measure"] == "atoms per network") & (table["atom_set"] == "main")]
+    assert values == chosen.loc[chosen["final"], "value"].tolist()
+    main = next(line for line in course.lines if line.get_gid() == "main")
+    assert main.get_ydata().tolist() == chosen.sort_values("step")["value"].tolist()
+    one = table[table["final"]]
+    assert len(networks.organization(one, VIEW).axes) == 3
+
+
 def test_tables_of_all_runs_are_joined_by_run() -> None:
     parts = [rows.sample(frac=1, random_state=0) for _, rows in labels().groupby("checkpoint")]
     joined = collect_networks(parts, "network_labels", {})

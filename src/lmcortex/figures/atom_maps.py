@@ -82,7 +82,9 @@ def _roi_maps(found: "xr.Dataset", rows: pd.DataFrame, view: View) -> Figure:
             axis.plot(rank[int(atom)], target, ".", color=style.BLACK, markersize=4, gid="strong")
     axis.grid(False)
     axis.set_yticks(range(len(names)), names)
-    axis.set_xlabel("atom, by the target with the largest |t|")
+    size = min(7.0, 450 / len(order))
+    axis.set_xticks(range(len(order)), order.tolist(), rotation=90, size=size)
+    axis.set_xlabel("atoms, in order of the target with the largest |t|")
     figure.colorbar(image, ax=axis, label="t", pad=0.01)
     return figure
 

@@ -24,6 +24,8 @@ ORGANIZATION_TITLE = "Is the organization diverse, and is it consistent?"
 AVERAGE = "average"
 N_BINS = 40
 LEVEL = 0.05
+CONSISTENCY = "temporal consistency"
+COUNTS = ("networks", "atoms per network")
 SIGNS = {"active": style.VERMILLION, "deactive": style.BLUE}
 
 Maps = dict[str, "xr.Dataset"]  # of a model's last checkpoint, by its name
@@ -247,13 +249,14 @@ def _count(rows: pd.DataFrame, run: tuple[str, str, str], network: str) -> int:
 
 
 def organization(table: pd.DataFrame, view: View) -> Figure:
-    """Draw diversity against consistency, and the organization of each model through training.
+    """Draw diversity against consistency, and how compact the organization of each model is.
 
     Returns
     -------
-    For each atlas: left, the plane of the effective number of networks and the temporal consistency
-    of atoms of a network (minus what random atoms have); then the number of networks and the atoms
-    per network (both signs) at every step.
+    For each atlas, the plane of the effective number of networks and the temporal consistency of
+    atoms of a network (minus what random atoms have), then the number of networks and the atoms per
+    network of each model's last checkpoint, of its untrained twin and of phase-randomised atoms
+    (both signs). Where models have training steps, a second row shows the three through training.
     """
     rows = table[
         (table["dataset"] == view.dataset)
@@ -261,65 +264,87 @@ def organization(table: pd.DataFrame, view: View) -> Figure:
         & (table["network"] == ALL)
         & (table["sign"] == ALL)
         & (table["atlas"] != ALL)
+        & table["atom_set"].isin([MAIN, CONTROL])
     ]
+    consistent = rows["measure"] == CONSISTENCY
+    rows = rows.assign(value=rows["value"] - rows["expected"].where(consistent, 0))
     models = select.by_size(rows)
     atlases = rows["atlas"].drop_duplicates().tolist()
+    n_rows = 1 + int(rows.groupby("model")["step"].nunique().max() > 1)
     subtitle = "ridge maps, both signs; hollow: untrained; cross: phase-randomised atoms"
-    figure = style.frame(view, ORGANIZATION_TITLE, subtitle, (11.5, 3.2 * len(atlases) + 0.4))
-    axes = style.grid(figure, 3 * len(atlases), 3)
+    height = 3.2 * n_rows * len(atlases) + 0.4
+    figure = style.frame(view, ORGANIZATION_TITLE, subtitle, (11.5, height))
+    axes = style.grid(figure, 3 * n_rows * len(atlases), 3)
     colours = style.colours(models)
     for number, atlas in enumerate(atlases):
+        own = rows[rows["atlas"] == atlas]
         prefix = "" if len(atlases) == 1 else f"{atlas}: "
-        _of_atlas(axes[3 * number :], rows[rows["atlas"] == atlas], colours, prefix)
+        panels = axes[3 * n_rows * number :]
+        _plane(panels[0], own, colours, prefix)
+        for axis, measure in zip(panels[1:3], COUNTS, strict=True):
+            _by_model(axis, own[own["measure"] == measure], colours)
+            axis.set_title(f"{prefix}{measure}")
+        for axis, measure in zip(panels[3 : 3 * n_rows], (CONSISTENCY, *COUNTS), strict=False):
+            _course(axis, own[own["measure"] == measure], colours)
+            axis.set_title(f"{prefix}{measure}")
+            axis.set_ylabel(f"{measure} - random atoms" if measure == CONSISTENCY else "")
     handles = [style.line(model, colours[model], "-", "o") for model in models]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
     return figure
 
 
-def _of_atlas(
-    axes: "Sequence[Axes]", rows: pd.DataFrame, colours: dict[str, Any], prefix: str
-) -> None:
-    """Draw the organization by the networks of one atlas."""
-    for model, colour in colours.items():
-        _plane(axes[0], rows[rows["model"] == model], colour)
-    axes[0].set_xlabel("effective number of networks")
-    axes[0].set_ylabel("temporal consistency - random atoms")
-    axes[0].axhline(0, color=style.GREY, linewidth=0.8)
-    axes[0].set_title(f"{prefix}diversity and consistency")
-    for axis, measure in zip(axes[1:], ("networks", "atoms per network"), strict=False):
-        for model, colour in colours.items():
-            own = rows[(rows["model"] == model) & (rows["measure"] == measure)]
-            _course(axis, own, colour)
-        axis.set_xscale("symlog", linthresh=1)
-        axis.set_xlabel("training step, of models that have some")
-        axis.set_title(f"{prefix}{measure}")
-        axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
-
-
-def _plane(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
-    for _, run in rows.groupby(["checkpoint", "atom_set"]):
-        checkpoint, atom_set = run[["checkpoint", "atom_set"]].iloc[0]
-        values = run.set_index("measure")
-        if "temporal consistency" not in values.index:
-            continue
-        x = values["value"]["effective networks"]
-        y = (values["value"] - values["expected"])["temporal consistency"]
-        if atom_set == CONTROL:
-            axis.plot(x, y, "x", color=colour, markersize=5, gid="control", alpha=0.6)
-        elif atom_set == MAIN:
-            hollow = str(checkpoint).startswith("untrained")
+def _plane(axis: "Axes", rows: pd.DataFrame, colours: dict[str, Any], prefix: str) -> None:
+    for (model, checkpoint, atom_set), run in rows.groupby(["model", "checkpoint", "atom_set"]):
+        values = run.set_index("measure")["value"]
+        if CONSISTENCY in values.index:
             last = bool(run["final"].iloc[0])
-            axis.plot(x, y, "o", color=colour, markersize=9 if last else 5, gid="run",
-                      markerfacecolor="none" if hollow else colour)  # fmt: skip
+            place = values["effective networks"], values[CONSISTENCY]
+            _mark(
+                axis, place, str(checkpoint), str(atom_set), colours[str(model)], 9 if last else 5
+            )
+    axis.axhline(0, color=style.GREY, linewidth=0.8)
+    axis.set_xlabel("effective number of networks")
+    axis.set_ylabel(f"{CONSISTENCY} - random atoms")
+    axis.set_title(f"{prefix}diversity and consistency")
 
 
-def _course(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
+def _mark(
+    axis: "Axes", place: tuple[float, float], checkpoint: str, atom_set: str, colour: Any, size: int
+) -> None:
+    """Draw a run: filled, hollow where it is untrained, a cross for phase-randomised atoms."""
+    if atom_set == CONTROL:
+        axis.plot(*place, "x", color=colour, markersize=5, gid="control", alpha=0.6)
+    else:
+        face = "none" if checkpoint.startswith("untrained") else colour
+        axis.plot(*place, "o", color=colour, markersize=size, gid="run", markerfacecolor=face)
+
+
+def _by_model(axis: "Axes", rows: pd.DataFrame, colours: dict[str, Any]) -> None:
+    """Draw a measure of models' last checkpoints and of their untrained twins, side by side."""
+    shown = rows["final"].astype(bool) | rows["checkpoint"].str.startswith("untrained")
+    places = {model: place for place, model in enumerate(colours)}
+    columns = ["model", "checkpoint", "atom_set", "value"]
+    for model, checkpoint, atom_set, value in rows.loc[shown, columns].to_numpy():
+        place = places[model] - 0.15 * checkpoint.startswith("untrained"), value
+        _mark(axis, place, checkpoint, atom_set, colours[model], 7)
+    axis.set_xticks(range(len(places)), list(places), rotation=0 if len(places) < 5 else 45)
+    axis.set_xlim(-0.6, len(places) - 0.4)
+    axis.set_ylim(0, max(1.0, 1.08 * axis.get_ylim()[1]))
+
+
+def _course(axis: "Axes", rows: pd.DataFrame, colours: dict[str, Any]) -> None:
+    """Draw a measure through the training of models with steps."""
     trained = rows[rows["step"].notna()]
-    for atom_set, line, marker in ((MAIN, "-", "o"), (CONTROL, "none", "x")):
-        own = trained[trained["atom_set"] == atom_set].sort_values("step")
-        steps = own["step"].to_numpy(float)
-        axis.plot(steps, own["value"], linestyle=line, marker=marker, markersize=4, color=colour,
-                  gid=atom_set, alpha=1 if atom_set == MAIN else 0.5)  # fmt: skip
+    for model, colour in colours.items():
+        for atom_set, line, marker in ((MAIN, "-", "o"), (CONTROL, "none", "x")):
+            own = trained[(trained["model"] == model) & (trained["atom_set"] == atom_set)]
+            own = own.sort_values("step")
+            axis.plot(own["step"].to_numpy(float), own["value"], linestyle=line, marker=marker,
+                      markersize=4, color=colour, gid=atom_set,
+                      alpha=1 if atom_set == MAIN else 0.5)  # fmt: skip
+    axis.set_xscale("symlog", linthresh=1)
+    axis.set_xlabel("training step")
+    axis.axhline(0, color=style.GREY, linewidth=0.8)
 
 
 def by_model(maps: Sequence["xr.Dataset"]) -> Maps:
