@@ -1,9 +1,9 @@
 """How often each test of geometry and of networks rejects where there is nothing to find.
 
 Simulates 200 grids of layers by steps without any relation, autocorrelated along both, and counts
-rejections at the 5 % level, and how often intervals hold a planted relation. Then, 200 atoms with
-random phases and listeners who share a response: how often their labels are beyond chance. Seeds
-are fixed.
+rejections at the 5 % level, and how often intervals hold a planted relation, or a slope over sizes.
+Then, 200 atoms with random phases and listeners who share a response: how often their labels are
+beyond chance. Seeds are fixed.
 
     python tests/calibration.py
 """
@@ -13,6 +13,8 @@ import numpy as np
 from lmcortex.inference import interval
 from lmcortex.networks.group import tested_group
 from lmcortex.networks.surrogates import phase_randomised
+from lmcortex.statistics.geometry_brain import ranks, slope_over_sizes
+from lmcortex.statistics.mixed import Mixed
 from lmcortex.statistics.modules import arrangements, contrast_p, find_modules
 from lmcortex.statistics.onsets import contrast_curves
 from lmcortex.statistics.partial import (
@@ -76,6 +78,53 @@ def simulate(partial: Partial, steps: np.ndarray, rho: float) -> tuple[list[int]
         low, high = interval(layer_bootstrap(partial, x, related, 200, rng))
         covered += [found.ci_low <= planted <= found.ci_high, low <= planted <= high]
     return rejected.tolist(), (covered / N).tolist()
+
+
+def other_methods() -> bool:
+    """Test unrelated grids by ranks and by a mixed model; lay a line through planted relations."""
+    print(f"{'other methods':42}{'rejections of 200':>27}{'coverage':>18}")
+    print(f"{'layers x steps, autocorrelation':42}{'ranks':>9}{'mixed':>9}{'':9}{'mixed':>9}")
+    passed = True
+    for shape in SHAPES:
+        depth, steps = np.arange(1, shape[0] + 1) / shape[0], np.geomspace(1, 143000, shape[1])
+        partial = Partial(shape, control_columns("log step", depth, steps))
+        for rho in AUTOCORRELATIONS:
+            rng = np.random.default_rng(20606)
+            rejected, covered = np.zeros(2, dtype=int), 0
+            for _ in range(N):
+                x, other, noise = (smooth(shape, rho, rng) for _ in range(3))
+                y = noise + np.log10(steps)
+                model = Mixed([x, other], steps)
+                unrelated, related = model.fit(y)[0], model.fit(y + SLOPE * x)[0]
+                rejected += [matched_test(partial, ranks(x), ranks(y)).p <= 0.05,
+                             unrelated.p <= 0.05]  # fmt: skip
+                planted = SLOPE * x.std() / (y + SLOPE * x).std()
+                covered += related.ci_low <= planted <= related.ci_high
+            row = f"{shape[0]} x {shape[1]}, {rho}"
+            print(f"{row:42}{rejected[0]:9}{rejected[1]:9}{'':9}{covered / N:9.0%}", flush=True)
+            passed &= bool((rejected <= MOST_REJECTIONS).all())
+            passed &= COVERAGE[0] <= covered / N <= COVERAGE[1]
+    return passed
+
+
+def slopes() -> bool:
+    """Lay a line over four sizes of one true partial correlation through what is found of it."""
+    rng = np.random.default_rng(20607)
+    shape = SHAPES[1]
+    depth, steps = np.arange(1, shape[0] + 1) / shape[0], np.geomspace(1, 143000, shape[1])
+    partial = Partial(shape, control_columns("log step", depth, steps))
+    sizes = np.array([7e7, 1.6e8, 4.1e8, 1e9])
+    covered = 0
+    for _ in range(N):
+        tests = []
+        for _ in sizes:
+            x, noise = smooth(shape, 0.8, rng), smooth(shape, 0.8, rng)
+            tests.append(matched_test(partial, x, SLOPE * x + noise))
+        r, n = np.array([(test.r, test.n_effective) for test in tests]).T
+        _, low, high = slope_over_sizes(sizes, r, n)
+        covered += low <= 0 <= high
+    print(f"{'growth with size, four sizes':78}{covered / N:9.0%}", flush=True)
+    return COVERAGE[0] <= covered / N <= COVERAGE[1]
 
 
 def modules() -> bool:
@@ -159,5 +208,13 @@ def network_labels() -> bool:
 
 
 if __name__ == "__main__":
-    passed = [partial_correlations(), modules(), module_scores(), onsets(), network_labels()]
+    passed = [
+        partial_correlations(),
+        other_methods(),
+        slopes(),
+        modules(),
+        module_scores(),
+        onsets(),
+        network_labels(),
+    ]
     raise SystemExit(0 if all(passed) else 1)

@@ -11,9 +11,11 @@ from lmcortex.scores import NESTED
 from lmcortex.seeds import generator
 from lmcortex.statistics.collect import is_summary, table
 from lmcortex.statistics.geometry import VARIANT, Grid, first_choices, grids
+from lmcortex.statistics.mixed import Mixed
 from lmcortex.statistics.partial import (
     CONTROLS,
     Partial,
+    Test,
     control_columns,
     layer_bootstrap,
     matched_test,
@@ -64,8 +66,8 @@ def relate_geometry(
       measure (`log step, entropy` for curvature and the reverse). All variants have `SENSITIVITY`,
       the first choice all controls.
     * `estimate` with `ci_low`, `ci_high` and `p` by `partial.matched_test`, worth `n_effective`
-      independent cells; mixed: of the model, which takes cells for independent; growth: interval
-      only. `q` is Benjamini-Hochberg within a dataset, fit, variant, control and method.
+      independent cells; mixed: of the model, with errors for as many (`mixed.Mixed`); growth:
+      interval only. `q` is Benjamini-Hochberg within a dataset, fit, variant, control and method.
     * first choice, pearson: `layers_low`, `layers_high` by drawing layers, `p_shift` by circular
       shifts.
 
@@ -121,8 +123,7 @@ def _relations(
                 yield from correlations(about, partials[key], grid, score, chosen, spec)
         if chosen:
             yield from _beside_the_other(targets, grid, first, n_blocks)
-    for unit, wide in targets:
-        yield from _mixed(unit, wide, first)
+    yield from _mixed(targets, first)
 
 
 def correlations(
@@ -182,7 +183,10 @@ def _beside_the_other(
 
 
 def _tested(partial: Partial, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    found = matched_test(partial, x, y)
+    return as_columns(matched_test(partial, x, y))
+
+
+def as_columns(found: Test) -> dict[str, float]:
     return {"estimate": found.r, **{name: getattr(found, name) for name in found._fields[1:]}}
 
 
@@ -193,78 +197,70 @@ def ranks(grid: np.ndarray) -> np.ndarray:
 
 
 def _mixed(
-    unit: dict[str, Any], wide: pd.DataFrame, first: Mapping[str, Grid]
+    targets: list[tuple[dict[str, Any], pd.DataFrame]], first: Mapping[str, Grid]
 ) -> Iterator[dict[str, Any]]:
-    """Fit score ~ entropy + curvature + log step with an intercept for each layer, by REML."""
-    import warnings
-
-    from statsmodels.regression.mixed_linear_model import MixedLM
-    from statsmodels.tools.sm_exceptions import ConvergenceWarning
-
+    """Fit score ~ entropy + curvature + log step with an intercept for each layer."""
     grid = next(iter(first.values()))
-    score = wide.loc[grid.layers, grid.steps].to_numpy(float)
-    if not score.std():
-        return
-    names = sorted(first)
-    columns = [z_score(first[name].values).ravel() for name in names]
-    step = z_score(np.tile(np.log10(grid.steps), (len(grid.layers), 1))).ravel()
-    design = np.column_stack([np.ones(score.size), *columns, step])
-    layer = np.repeat(grid.layers, len(grid.steps))
-    with warnings.catch_warnings():
-        # An intercept that does not vary over layers lies at the edge of what is allowed.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        fitted: Any = MixedLM(z_score(score).ravel(), design, layer).fit(reml=True, method="powell")
-    bounds = fitted.conf_int(1 - LEVEL)
-    for place, name in enumerate(names, start=1):
-        yield {
-            **unit,
-            **first[name].variant,
-            "first_choice": True,
-            "control": "layers (random), log step, the other measure",
-            "method": "mixed",
-            "estimate": fitted.fe_params[place],
-            "ci_low": bounds[place][0],
-            "ci_high": bounds[place][1],
-            "p": fitted.pvalues[place],
-            "n_layers": len(grid.layers),
-            "n_steps": len(grid.steps),
-        }
-
-
-def z_score(values: np.ndarray) -> np.ndarray:
-    return (values - values.mean()) / values.std()
+    model = Mixed([each.values for each in first.values()], grid.steps)
+    for unit, wide in targets:
+        score = wide.loc[grid.layers, grid.steps].to_numpy(float)
+        if not score.std():
+            continue
+        for each, found in zip(first.values(), model.fit(score), strict=True):
+            yield {
+                **unit,
+                **each.variant,
+                "first_choice": True,
+                "control": "layers (random), log step, the other measure",
+                "method": "mixed",
+                "n_layers": len(grid.layers),
+                "n_steps": len(grid.steps),
+                **as_columns(found),
+            }
 
 
 def growth(found: pd.DataFrame) -> pd.DataFrame:
     """Regress Fisher's z of partial correlations on log10 parameters, over the sizes of a family.
 
-    The interval follows from those of the single sizes, which stand for independent models; so few
-    sizes allow no test.
+    So few sizes allow no test.
     """
-    from scipy.stats import norm
-
     usable = found[(found["method"] == "pearson") & (found["n_effective"] > 4)]
     rows = []
     key = [*UNIT, "family", *VARIANT, "first_choice", "control"]
     for values, group in usable.groupby(key, sort=True):
         if len(group) < MIN_SIZES or group["n_params"].nunique() < MIN_SIZES:
             continue
-        size = np.log10(group["n_params"].to_numpy(float))
-        centred = size - size.mean()
-        weights = centred / (centred @ centred)
-        z = np.arctanh(group["estimate"].to_numpy(float))
-        slope = float(weights @ z)
-        variance = weights**2 @ (1 / (group["n_effective"].to_numpy(float) - 3))
-        reach = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(variance))
+        numbers = group[["n_params", "estimate", "n_effective"]].to_numpy(float)
+        slope, low, high = slope_over_sizes(*numbers.T)
         rows.append(
             {
                 **dict(zip(key, values, strict=True)),
                 "model": "all",
                 "method": "growth",
                 "estimate": slope,
-                "ci_low": slope - reach,
-                "ci_high": slope + reach,
+                "ci_low": low,
+                "ci_high": high,
             }
         )
     return table(rows, COLUMNS)
+
+
+def slope_over_sizes(
+    n_params: np.ndarray, r: np.ndarray, n_effective: np.ndarray
+) -> tuple[float, float, float]:
+    """Return the slope of Fisher's z of r on log10 parameters, and its interval.
+
+    The interval follows from those of the single sizes, which stand for independent models.
+
+    Parameters
+    ----------
+    n_params, r, n_effective : (n_sizes,), as the rows of `relate_geometry` have them.
+    """
+    from scipy.stats import norm
+
+    size = np.log10(n_params)
+    centred = size - size.mean()
+    weights = centred / (centred @ centred)
+    slope = float(weights @ np.arctanh(r))
+    reach = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(weights**2 @ (1 / (n_effective - 3))))
+    return slope, slope - reach, slope + reach

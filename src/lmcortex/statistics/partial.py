@@ -92,6 +92,10 @@ class Partial:
         explained = np.abs(left).max(axis=0) <= 1e-10 * np.abs(values).max(axis=0)
         return np.where(explained, 0.0, left)
 
+    def effective_cells(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Return how many independent cells two grids are worth, the columns taken out."""
+        return self.null.effective_cells(self.residuals(x.ravel()), self.residuals(y.ravel()))
+
     def correlate(self, x: np.ndarray, y: np.ndarray) -> float:
         """Return the partial correlation of two grids; NaN where one is explained wholly."""
         return correlation(self.residuals(x.ravel()), self.residuals(y.ravel()))
@@ -104,7 +108,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 class Test(NamedTuple):
-    """A correlation with its two-sided p, its interval and the independent cells behind them."""
+    """A correlation, or coefficient, its two-sided p, interval and the independent cells behind."""
 
     r: float
     p: float
