@@ -33,6 +33,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/windows.smk"
 include: "workflow/rules/networks.smk"
+include: "workflow/rules/maps.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -56,6 +56,8 @@ ABOUT = {
     "units of each layer.",
     "windows_brain": "Partial correlations of the windows of layers with their scores, training "
     "and depth taken out.",
+    "voxel_slopes": "Of each voxel, the least-squares line of the nested score on log10 of model "
+    "size, over the last checkpoints of models.",
     "quality": "What was counted, dropped and measured of the stimuli and the responses.",
     "truth_recovery": "Simulated data only: what was planted, and what the analyses recovered.",
     "provenance": "What made each output: settings, code, libraries, machine, time and memory.",
@@ -139,6 +141,20 @@ def table_page(
     )
 
 
+def cortex_page(
+    inner: str, *, title: str, about: str, simulated: bool, template: str, style: str
+) -> str:
+    """Write a page around one of nilearn's on which the cortex can be turned.
+
+    Parameters
+    ----------
+    inner : the HTML of nilearn; it is too long for a frame of the report, and is packed.
+    template, style : texts of cortex.html and page.css in workflow/report.
+    """
+    data = _packed(inner)
+    return render(template, title=title, about=about, simulated=simulated, data=data, style=style)
+
+
 def render(template: str, **values: Any) -> str:
     """Fill a Jinja template; a name that it lacks is an error."""
     environment = Environment(
@@ -162,7 +178,10 @@ def pack(table: pd.DataFrame, name: str) -> str:
         for column in table.columns
     ]
     content = {"name": name, "length": len(table), "columns": columns}
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _packed(json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+
+def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 

@@ -38,11 +38,18 @@ FIT = f"{_DATASET}/encoding/{_CELL}/layer-{{layer}}/sub-{{subject}}.nc"
 SCORES = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.parquet"
 DRAWS = f"{_DATASET}/scores/{_CELL}/roi-{{roi}}.draws.parquet"
 
+_MAPS = f"{_STUDY}/maps/dataset-{{dataset}}_fit-{{fit}}"
+_MAP = f"{_MAPS}_model-{{model}}_checkpoint-{{checkpoint}}_sub-{{subject}}"
+SCORE_MAP = f"{_MAP}_r.nii.gz"
+SIDES_MAP = f"{_MAP}_left-minus-right.nii.gz"
+SLOPE_MAP = f"{_MAPS}_sub-{{subject}}_slope.nii.gz"
+
 RELEASED = f"{_STUDY}/released/{{model}}/{{checkpoint}}.json"
 TABLE = f"{_STUDY}/tables/{{table}}.parquet"
 FIT_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{fit}}/{{figure}}.svg"
 DATASET_FIGURE = f"{_STUDY}/figures/{{dataset}}/{{figure}}.svg"
 WINDOW_FIGURE = f"{_STUDY}/figures/windows/{{text}}/{{figure}}.svg"
+FIT_PAGE = f"{_STUDY}/figures/{{dataset}}/{{fit}}/{{figure}}.html"
 PAGE = f"{_STUDY}/pages/{{page}}.html"
 REPORT = f"{_STUDY}/report.html"
 

@@ -41,6 +41,7 @@ WINDOW_TABLES = ("windows", "yoking", "windows_brain")
 TEXT_FILES = (".txt", ".csv", ".tsv")
 # Tables of `analyses: [networks]`.
 NETWORK_TABLES = ("atoms", "network_labels", "organization")
+LEAST_SIZES = 3  # models that make a scaling law
 
 
 class Run(NamedTuple):
@@ -359,14 +360,20 @@ class Plan:
         """The release files that are asked for: none where the site keeps all weights."""
         return self.release_files() if self.site.weights_budget_gb else []
 
-    def fit_files(self, cell: Cell) -> list[str]:
-        """The encoding files of a cell: one for each block of layers and of subjects."""
+    def fit_files(self, cell: Cell, subject: str | None = None) -> list[str]:
+        """The encoding files of a cell: one for each block of layers and of subjects.
+
+        With a subject, just those that hold it; `group` is in those of all but `average`.
+        """
         dataset = self.datasets[cell.dataset]
         layers = paths.layer_blocks(self.model(cell.model).n_layers, dataset.layers_per_job)
         return [
-            paths.FIT.format(**cell._asdict(), layer=layer, subject=subject)
-            for subject in dataset.subject_blocks()
+            paths.FIT.format(**cell._asdict(), layer=layer, subject=block)
+            for block in dataset.subject_blocks()
             for layer in layers
+            if subject in (None, block)
+            or block == "all"
+            or (subject == "group" and block != "average")
         ]
 
     def all_fits(self) -> list[str]:
@@ -399,6 +406,56 @@ class Plan:
         assert isinstance(found, Story) and found.archive
         return found, found.archive
 
+    def voxel_maps(self, *patterns: str) -> list[str]:
+        """The maps of every cell of voxels, of each subject that speaks for its dataset."""
+        return [
+            self.voxel_map(pattern, cell, subject)
+            for pattern in patterns
+            for cell in self.cells()
+            if self.datasets[cell.dataset].has_voxels()
+            for subject in self.datasets[cell.dataset].speaking_subjects()
+        ]
+
+    def voxel_map(self, pattern: str, cell: Cell, subject: str) -> str:
+        return pattern.format(study=self.name, subject=subject, **cell._asdict())
+
+    def sized_runs(self, dataset: str) -> list[Run]:
+        """The last checkpoints of trained models with a size; of planted ones if those are few."""
+        last = [
+            run
+            for run in self.runs_on(dataset)
+            if self.model(run.model).n_params and run.checkpoint == self.final(run.model)
+        ]
+        trained, planted = (
+            [run for run in last if self.model(run.model).role == role]
+            for role in ("trained", "planted")
+        )
+        return planted if len(trained) < LEAST_SIZES <= len(planted) else trained
+
+    def sloped_voxels(self) -> list[tuple[str, str, str]]:
+        """The (dataset, fit, subject) whose voxels have slopes over models."""
+        return [
+            (dataset, fit, subject)
+            for dataset, found in self.datasets.items()
+            if found.has_voxels() and len(self.sized_runs(dataset)) >= LEAST_SIZES
+            for fit in self.fits_of(dataset)
+            for subject in found.speaking_subjects()
+        ]
+
+    def slope_maps(self) -> list[str]:
+        return [
+            paths.SLOPE_MAP.format(study=self.name, dataset=dataset, fit=fit, subject=subject)
+            for dataset, fit, subject in self.sloped_voxels()
+        ]
+
+    def sized_maps(self) -> list[str]:
+        """The score maps that slopes are fitted to."""
+        return [
+            self.voxel_map(paths.SCORE_MAP, Cell(dataset, fit, *run), subject)
+            for dataset, fit, subject in self.sloped_voxels()
+            for run in self.sized_runs(dataset)
+        ]
+
     def response_files(self, dataset: str, subjects: str = "all") -> list[str]:
         """The responses that a fit reads: of one subject, or of all and their mean."""
         labels = self.datasets[dataset].fitted_subjects() if subjects == "all" else [subjects]
@@ -412,6 +469,7 @@ class Plan:
         names += GEOMETRY_TABLES if "geometry" in self.study.analyses else ()
         names += WINDOW_TABLES if "windows" in self.study.analyses else ()
         names += NETWORK_TABLES if "networks" in self.study.analyses else ()
+        names += ["voxel_slopes"] if self.sloped_voxels() else []
         return [self.table(name) for name in names]
 
     def checkpoint_files(self) -> list[str]:
@@ -451,6 +509,8 @@ class Plan:
             *self.network_files(),
             *self.all_scores(),
             *self.all_scores(paths.DRAWS),
+            *self.voxel_maps(paths.SCORE_MAP, paths.SIDES_MAP),
+            *self.slope_maps(),
             *(self.table(name) for name in TABLES if name != "provenance"),
         ]
 

@@ -34,6 +34,7 @@ SECOND_OUTPUTS = {
     "/draws.parquet": "/scores.parquet",
     "/labels.parquet": "/group.nc",
     "/organization.parquet": "/group.nc",
+    "_left-minus-right.nii.gz": "_r.nii.gz",
 }
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "himalaya", "nilearn")
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lmcortex import paths, registry
-from lmcortex.plan import Plan, Run
+from lmcortex.plan import LEAST_SIZES, Cell, Plan, Run
 
 LEAST_HEATMAP = 3  # checkpoints of one model that are worth a heatmap
 LEAST_STEPS = 4  # checkpoints of one model that make a trajectory
-LEAST_SIZES = 3  # models that make a scaling law
 # Tables that have rows only where a figure has something to show.
 SHOWN_BY = {
     "scaling": "scaling",
@@ -33,6 +32,7 @@ def figures(plan: Plan) -> list[str]:
             paths.FIT_FIGURE.format(study=plan.name, dataset=dataset, fit=fit, figure=figure)
             for figure in fit_figures(plan, dataset)
         ]
+        files += cortex_pages(plan, dataset, fit)
     for name, dataset in plan.datasets.items():
         shown = ["quality", *(["recovery"] if dataset.simulated else [])]
         shown += ["geometry", "modules"] if plan.measured_runs() else []
@@ -72,9 +72,52 @@ def fit_figures(plan: Plan, dataset: str) -> list[str]:
         figures.append("scaling")
     if plan.datasets[dataset].bilateral():
         figures += ["lateralization", "emergence"]
+    figures += [f"maps-{run.model}" for run in mapped_runs(plan, dataset)]
+    if any(place[0] == dataset for place in plan.sloped_voxels()):
+        figures.append("slopes")
     figures += GEOMETRY_FIGURES if plan.measured_runs() else ()
     figures += WINDOW_FIGURES if plan.window_runs() else ()
     return figures
+
+
+def mapped_runs(plan: Plan, dataset: str) -> list[Run]:
+    """The networks whose maps are drawn: the largest of each family, the largest of all last."""
+    if not plan.datasets[dataset].has_voxels():
+        return []
+
+    def size(run: Run) -> int:
+        return plan.model(run.model).n_params or 0
+
+    runs = sorted(plan.sized_runs(dataset), key=size)
+    largest = {plan.model(run.model).family: run for run in runs}
+    return sorted(largest.values(), key=size)
+
+
+def headline_subject(plan: Plan, dataset: str) -> str:
+    """Return whose maps are drawn, as in the other figures: the group where there is one."""
+    return plan.datasets[dataset].speaking_subjects()[-1]
+
+
+def map_inputs(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, str | list[str]]:
+    """The maps that a model's figure shows: its scores, their asymmetry, and the baselines'."""
+    subject = headline_subject(plan, dataset)
+
+    def maps(pattern: str, runs: list[Run]) -> list[str]:
+        return [plan.voxel_map(pattern, Cell(dataset, fit, *run), subject) for run in runs]
+
+    last = [Run(model, plan.final(model))]
+    seeds = [run for run in plan.baselines if run.model == "random-embedding"]
+    return {
+        "scores": maps(paths.SCORE_MAP, last),
+        "sides": maps(paths.SIDES_MAP, last),
+        "baselines": maps(paths.SCORE_MAP, seeds),
+    }
+
+
+def cortex_pages(plan: Plan, dataset: str, fit: str) -> list[str]:
+    """The page on which one can turn the cortex."""
+    place = {"study": plan.name, "dataset": dataset, "fit": fit, "figure": "cortex"}
+    return [paths.FIT_PAGE.format(**place)] if mapped_runs(plan, dataset) else []
 
 
 def is_final(plan: Plan, run: Run) -> bool:
@@ -131,6 +174,18 @@ def fit_view(plan: Plan, dataset: str, fit: str) -> dict[str, Any]:
 
 def model_view(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, Any]:
     return {**fit_view(plan, dataset, fit), "model": model}
+
+
+def map_view(plan: Plan, dataset: str, fit: str) -> dict[str, Any]:
+    return {**fit_view(plan, dataset, fit), "subject": headline_subject(plan, dataset)}
+
+
+def model_map_view(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, Any]:
+    return {**map_view(plan, dataset, fit), "model": model}
+
+
+def cortex_view(plan: Plan, dataset: str, fit: str) -> dict[str, Any]:
+    return model_map_view(plan, dataset, fit, mapped_runs(plan, dataset)[-1].model)
 
 
 def text_view(plan: Plan, text: str) -> dict[str, Any]:

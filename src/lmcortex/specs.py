@@ -124,6 +124,25 @@ def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -
     }
 
 
+def map_scores(
+    plan: Plan, dataset: str, fit: str, model: str, checkpoint: str, subject: str
+) -> Spec:
+    cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
+    return {**cell, "subject": subject, "layer_choice": plan.fits[fit].layer_choice}
+
+
+def map_slopes(plan: Plan) -> Spec:
+    """Say which maps have slopes, in order, and over models of which size."""
+    groups = [
+        {
+            **{"dataset": dataset, "fit": fit, "subject": subject},
+            "n_params": [plan.model(run.model).n_params for run in plan.sized_runs(dataset)],
+        }
+        for dataset, fit, subject in plan.sloped_voxels()
+    ]
+    return {"groups": groups}
+
+
 def measure_geometry(plan: Plan, dataset: str, model: str) -> Spec:
     kind = plan.datasets[dataset].kind
     return {"dataset": dataset, "kind": kind, "dtype": plan.model(model).dtype}

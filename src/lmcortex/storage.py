@@ -1,14 +1,15 @@
-"""Files between rules: Parquet, NetCDF, safetensors and JSON.
+"""Files between rules: Parquet, NetCDF, safetensors, NIfTI and JSON.
 
 Every file is written to a temporary name and then renamed, so that a job that dies leaves nothing
 half-written; every file holds its provenance, and none holds a time stamp, so that the same input
 gives the same bytes.
 """
 
+import gzip
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import xarray as xr
+    from nibabel.nifti1 import Nifti1Image
 
 PROVENANCE_KEY = "lmcortex"
 BLOCK = 4096  # bytes; with less than one block free, nothing can be written
@@ -90,10 +92,21 @@ def write_dataset(dataset: "xr.Dataset", path: str | Path, provenance: Provenanc
         dataset.to_netcdf(temporary, engine="h5netcdf")
 
 
-def read_dataset(path: str | Path) -> "xr.Dataset":
+def read_dataset(path: str | Path, names: Sequence[str] | None = None) -> "xr.Dataset":
+    """Read an xarray dataset; or just some of its variables, with their coordinates."""
     import xarray as xr
 
-    return xr.load_dataset(path, engine="h5netcdf")
+    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        return (dataset if names is None else dataset[list(names)]).load()
+
+
+def write_image(image: "Nifti1Image", path: str | Path, provenance: Provenance) -> None:
+    """Write an image as .nii.gz, its provenance as a comment in the header (an extension)."""
+    from nibabel.nifti1 import Nifti1Extension
+
+    image.header.extensions.append(Nifti1Extension("comment", dumps(provenance)))
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 
 
 @contextmanager
@@ -196,6 +209,10 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
                 return json.loads(arrays.metadata()[PROVENANCE_KEY])
         case ".json":
             return read_json(path)["provenance"]
+        case ".gz":
+            from nibabel import nifti1
+
+            return json.loads(nifti1.load(path).header.extensions[0].get_content())
     raise InputError(f"{path}: no provenance is kept in files of this kind")
 
 

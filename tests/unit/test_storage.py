@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from nibabel.nifti1 import Nifti1Image
 
 from lmcortex import storage
 from lmcortex.errors import InputError
@@ -31,6 +32,8 @@ def write_all(folder: Path) -> list[Path]:
     storage.write_dataset(dataset, folder / "a.nc", made)
     arrays = {"b": np.ones(3, np.float32), "a": np.zeros(2)}
     storage.write_arrays(arrays, folder / "a.safetensors", made, rows="items")
+    image = Nifti1Image(np.ones((2, 3, 4), np.float32), np.diag([2.0, 2, 2, 1]))
+    storage.write_image(image, folder / "a.nii.gz", made)
     return sorted(folder.iterdir())
 
 

@@ -97,12 +97,14 @@ def test_the_first_run_has_one_fit_per_cell(finished: Workspace) -> None:
     assert jobs["compute_baseline"] == 2
     assert jobs["fit_encoding"] == N_FITS
     assert jobs["score_roi"] == 2 * N_RUNS
+    assert jobs["map_scores"] == 2 * N_RUNS  # of the voxels alone: mean response, mean of scores
 
 
 def test_a_new_checkpoint_runs_exactly_its_own_jobs(space: Workspace) -> None:
     space.edit("config/studies/mine.yaml", "[step1, step512]", "[step1, step64, step512]")
     jobs = space.planned()
     own = {"fetch_checkpoint": 1, "extract_features": 2, "fit_encoding": 1 + 3, "score_roi": 2}
+    own["map_scores"] = 2
     assert cells(jobs) == own
     assert "collect_scores" in tables_and_figures(jobs)
 

@@ -210,6 +210,21 @@ def cell_fits(wildcards):
     return PLAN.fit_files(Cell(*cell))
 
 
+def mapped_fits(wildcards):
+    """Return the fits of a map: of all subjects, or where each has its own files, of those meant."""
+    cell = Cell(wildcards.dataset, wildcards.fit, wildcards.model, wildcards.checkpoint)
+    return PLAN.fit_files(cell, wildcards.subject)
+
+
+def shown_maps(wildcards):
+    return reporting.map_inputs(PLAN, wildcards.dataset, wildcards.fit, wildcards.model)
+
+
+def cortex_map(wildcards):
+    model = reporting.mapped_runs(PLAN, wildcards.dataset)[-1].model
+    return reporting.map_inputs(PLAN, wildcards.dataset, wildcards.fit, model)["scores"]
+
+
 def fit_figure(name):
     return paths.FIT_FIGURE.replace("{study}", PLAN.name).replace("{figure}", name)
 

@@ -20,6 +20,7 @@ from lmcortex.costs.geometry import (
     score_modules,
 )
 from lmcortex.costs.machines import MIB, on_gpu
+from lmcortex.costs.maps import draw_maps, map_scores, map_slopes
 from lmcortex.costs.models import cached_mb, fetch_checkpoint, train_suite, weights_mb
 from lmcortex.costs.networks import (
     collect_networks,
@@ -62,6 +63,7 @@ __all__ = [
     "collect_windows",
     "compute_baseline",
     "draw_atoms",
+    "draw_maps",
     "estimate_ceiling",
     "estimator",
     "extract_features",
@@ -70,6 +72,8 @@ __all__ = [
     "label_atoms",
     "learn_atoms",
     "map_atoms",
+    "map_scores",
+    "map_slopes",
     "measure_geometry",
     "measure_windows",
     "memory_request",
@@ -116,6 +120,7 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
             *(measure_geometry, collect_geometry, cluster_layers, score_modules, relate_geometry),
             *(choose_swaps, measure_windows, collect_windows, relate_windows, plot_windows),
             *(plant_neurons, learn_atoms, map_atoms, label_atoms, collect_networks),
+            *(map_scores, map_slopes),
         )
     },
     "collect_yoking": collect_windows,
@@ -123,6 +128,7 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
     "extract_neurons": extract_features,  # as many states as layers, one fewer
     **dict.fromkeys(FROM_SCORES, read_scores),
     **dict.fromkeys(DRAWN, draw_atoms),
+    **dict.fromkeys(("plot_maps", "plot_slopes", "write_cortex_page"), draw_maps),
     **dict.fromkeys(("collect_quality", "collect_provenance", "write_software_page"), open_outputs),
 }
 

@@ -282,6 +282,9 @@ class Story(Recorded):
     def n_labels(self) -> int:
         return sum(table_size(each.names)[0] for each in self.networks.values())
 
+    def has_voxels(self) -> bool:
+        return self.voxelwise or self.mask is not None
+
     def n_targets(self) -> int:
         return self.voxels if self.mask else super().n_targets()
 

@@ -107,6 +107,16 @@ class DatasetBase(Section):
         """What the subject in the name of a fit may be: all at once, or one per job."""
         return self.fitted_subjects() if self.voxelwise else ["all"]
 
+    def speaking_subjects(self) -> list[str]:
+        """Who speaks for the dataset: mean response and mean of scores, or its one subject."""
+        if len(self.subjects) == 1:
+            return self.subjects
+        return [*(["average"] if self.average else []), "group"]
+
+    def has_voxels(self) -> bool:
+        """Tell whether its targets are voxels, which have maps."""
+        return self.voxelwise
+
     def bilateral(self) -> bool:
         """Tell whether some ROI has targets in both hemispheres."""
         return True

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from nibabel.nifti1 import Nifti1Image
 
+TINY = 1e-9  # what is smaller is not drawn: nilearn's own threshold hides the lower values
 DIVERGING = "RdBu_r"
 
 
@@ -69,7 +70,7 @@ def draw_glass(axis: "Axes", image: "Nifti1Image", **shades: Any) -> None:
     Parameters
     ----------
     axis : where to; it loses its frame.
-    shades : ``cmap``, ``vmin``, ``vmax`` and, if small values shall not be drawn, ``threshold``.
+    shades : ``cmap``, ``vmin``, ``vmax`` and, if more than zeros shall not be drawn, ``threshold``.
     """
     from nibabel.nifti1 import Nifti1Image
     from nilearn.plotting import plot_glass_brain
@@ -77,7 +78,12 @@ def draw_glass(axis: "Axes", image: "Nifti1Image", **shades: Any) -> None:
     known = Nifti1Image(np.nan_to_num(image.get_fdata()), image.affine)
     figure = Figure(figsize=(9, 2.6), dpi=150)
     plot_glass_brain(
-        known, display_mode="lyrz", plot_abs=False, colorbar=False, figure=figure, **shades
+        known,
+        display_mode="lyrz",
+        plot_abs=False,
+        colorbar=False,
+        figure=figure,
+        **{"threshold": TINY, **shades},
     )
     axis.imshow(surface.cropped(figure))
     axis.set_axis_off()

@@ -82,18 +82,21 @@ def picture(projected: Mapping[str, np.ndarray], **shades: Any) -> np.ndarray:
     views = []
     for side, view in VIEWS:
         figure = Figure(figsize=(3, 3), dpi=150)
-        plot_surf_stat_map(
-            mesh.parts[side],
-            projected[side],
-            bg_map=folds.parts[side],
-            hemi=side,
-            view=view,
-            colorbar=False,
-            engine="matplotlib",
-            figure=figure,
-            axes=figure.add_axes((0, 0, 1, 1), projection="3d"),
-            **shades,
-        )
+        with warnings.catch_warnings():
+            # A hemisphere without values is drawn as it is.
+            warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
+            plot_surf_stat_map(
+                mesh.parts[side],
+                projected[side],
+                bg_map=folds.parts[side],
+                hemi=side,
+                view=view,
+                colorbar=False,
+                engine="matplotlib",
+                figure=figure,
+                axes=figure.add_axes((0, 0, 1, 1), projection="3d"),
+                **shades,
+            )
         views.append(cropped(figure))
     height = max(len(view) for view in views)
     return np.concatenate([_centred(view, height) for view in views], axis=1)
@@ -116,3 +119,36 @@ def _centred(view: np.ndarray, height: int) -> np.ndarray:
     above = (height - len(view)) // 2
     margins = ((above, height - len(view) - above), (12, 12), (0, 0))
     return np.pad(view, margins, constant_values=1)
+
+
+def interactive(projected: Mapping[str, np.ndarray], **shades: Any) -> str:
+    """Return a page of nilearn on which both hemispheres can be turned; it needs nothing else.
+
+    Parameters
+    ----------
+    shades : ``cmap``, ``vmin`` and ``vmax``.
+    """
+    from nilearn.datasets import load_fsaverage, load_fsaverage_data
+    from nilearn.plotting import view_surf
+    from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
+
+    mesh = load_fsaverage(MESH)["inflated"]
+    # Inflated hemispheres overlap in the middle.
+    apart = {
+        side: InMemoryMesh(
+            mesh.parts[side].coordinates - [away(mesh.parts[side].coordinates[:, 0]), 0, 0],
+            mesh.parts[side].faces,
+        )
+        for side, away in zip(SIDES, (np.max, np.min), strict=True)
+    }
+    moved = PolyMesh(**apart)
+    folds = load_fsaverage_data(MESH, data_type="sulcal", mesh_type="inflated").data.parts
+    return view_surf(
+        moved,
+        SurfaceImage(moved, dict(projected)),
+        bg_map=SurfaceImage(moved, folds),
+        hemi="both",
+        symmetric_cmap=False,
+        colorbar_fontsize=16,
+        **shades,
+    ).html
