@@ -12,7 +12,7 @@ from nibabel.nifti1 import Nifti1Image
 from lmcortex import storage
 from lmcortex.errors import InputError
 from lmcortex.inference import benjamini_hochberg
-from lmcortex.scores import AVERAGE, GROUP, choose_layers
+from lmcortex.scores.regions import AVERAGE, GROUP, choose_layers
 
 AXES = ["x", "y", "z"]
 TOLERANCE = 0.01  # of a voxel's edge, by which a place may miss the grid
@@ -64,7 +64,10 @@ def _group_mean(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _score_block(files: Sequence[str], layer_choice: str) -> pd.DataFrame:
     """Score each target of each subject of files that differ in their layers alone."""
-    fits = [storage.read_dataset(file, ["r_test", "r_inner"]) for file in files]
+    fits = []
+    for file in files:
+        with storage.open_dataset(file) as fit:
+            fits.append(fit[["r_test", "r_inner"]].load())
     r_test, r_inner = (
         np.concatenate([fit[name].to_numpy() for fit in fits]) for name in ("r_test", "r_inner")
     )

@@ -9,7 +9,7 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,21 +92,20 @@ def write_dataset(dataset: "xr.Dataset", path: str | Path, provenance: Provenanc
         dataset.to_netcdf(temporary, engine="h5netcdf")
 
 
-def read_dataset(path: str | Path, names: Sequence[str] | None = None) -> "xr.Dataset":
-    """Read an xarray dataset; or just some of its variables, with their coordinates."""
+def read_dataset(path: str | Path) -> "xr.Dataset":
     import xarray as xr
 
-    with xr.open_dataset(path, engine="h5netcdf") as dataset:
-        return (dataset if names is None else dataset[list(names)]).load()
+    return xr.load_dataset(path, engine="h5netcdf")
 
 
 def write_image(image: "Nifti1Image", path: str | Path, provenance: Provenance) -> None:
     """Write an image as .nii.gz, its provenance as a comment in the header (an extension)."""
-    from nibabel.nifti1 import Nifti1Extension
+    from nibabel.nifti1 import Nifti1Extension, Nifti1Image
 
-    image.header.extensions.append(Nifti1Extension("comment", dumps(provenance)))
+    signed = Nifti1Image(image.dataobj, image.affine, image.header)
+    signed.header.extensions.append(Nifti1Extension("comment", dumps(provenance)))
     with replacing(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+        temporary.write_bytes(gzip.compress(signed.to_bytes(), mtime=0))
 
 
 @contextmanager

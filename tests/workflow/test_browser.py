@@ -3,11 +3,14 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from browser import opened
 
 from lmcortex import pages
+from lmcortex.figures import surface
+from lmcortex.maps import as_image
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = [
@@ -104,3 +107,24 @@ def test_errors_outside_requests_and_missing_images_are_seen(tmp_path):
     assert any("console: broken" in problem for problem in problems)
     assert any("outside request: https://example.org/x.png" in problem for problem in problems)
     assert any("missing.png" in problem for problem in problems)
+
+
+def test_the_cortex_is_drawn_offline_from_a_page_that_a_report_can_hold(tmp_path):
+    places = 4.0 * np.argwhere(np.ones((37, 46, 38))) - [72, 106, 64]
+    values = np.random.default_rng(0).random(len(places))
+    inner = surface.interactive(
+        surface.project(as_image(values, places)), cmap="magma_r", vmin=0, vmax=1
+    )
+    parts = [
+        (ROOT / "workflow" / "report" / name).read_text() for name in ("cortex.html", "page.css")
+    ]
+    template, style = parts
+    page = pages.cortex_page(
+        inner, title="r", about="", simulated=True, template=template, style=style
+    )
+    assert len(page) < pages.MAX_BYTES
+    path, problems = tmp_path / "cortex.html", []
+    path.write_text(page, "utf-8")
+    with opened(path, problems) as shown:
+        shown.frame_locator("#cortex").locator("canvas").first.wait_for(timeout=60_000)
+    assert problems == []

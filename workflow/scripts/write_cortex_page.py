@@ -19,7 +19,7 @@ def main() -> None:
     page = pages.cortex_page(
         surface.interactive(surface.project(image), **shades),
         title=f"Nested r of {style.display_name(view.model)} · {view.title or view.dataset}",
-        about=f"Cross-validated r · {figures.whose(view)}. Drag to turn, scroll to come near.",
+        about=f"Cross-validated r · {figures.whose(view)}. Drag to turn, scroll to zoom.",
         simulated=view.simulated,
         template=args.template.read_text("utf-8"),
         style=args.style.read_text("utf-8"),
