@@ -116,6 +116,8 @@ def _summary(
         yield f"{'GPU memory':<12}{size(gpu_mb)} expected at most, by {needed.name}"
     yield f"{'disk':<12}{size(sum(row.disk_mb for row in rows))} of results"
     yield f"{'downloads':<12}{_downloads(plan, jobs)}"
+    if n_recordings := sum(job.rule == "fetch_recording" for job in jobs):
+        yield f"{'recordings':<12}{n_recordings:,} parts of archives, unless they are on disk"
     yield from _too_large(plan, jobs)
 
 

@@ -131,6 +131,11 @@ def test_a_rule_asks_for_memory_and_time_and_for_a_gpu_if_it_takes_a_device(rule
     assert ("gpu=1," in text) == ("--device" in text)
 
 
+def test_nothing_waits_for_a_checkpoint_that_waits_for_room() -> None:
+    in_turn = {rule for rule, text in rules().items() if "fetching=1," in text}
+    assert in_turn == {"fetch_checkpoint"}
+
+
 def test_on_a_cluster_all_gpu_jobs_have_more_than_one_core() -> None:
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text("utf-8"))
     on_gpu = {rule for rule, text in rules().items() if "gpu=1," in text}

@@ -71,6 +71,13 @@ def test_a_budget_bounds_the_cache_and_not_the_downloads() -> None:
     assert f"{least} at most" in said(forecast(plan_on(weights_budget_gb=1), jobs), "downloads")
 
 
+def test_recordings_of_archives_are_counted_apart() -> None:
+    recording = Job("fetch_recording", {"dataset": "d", "part": "words"}, 900, 30, 0, 0, "r.json")
+    text = forecast(plan_on(), [recording, extract(), recording])
+    assert said(text, "recordings").split()[1] == "2"
+    assert "\nrecordings" not in forecast(plan_on(), [fetch()])
+
+
 def test_a_job_that_no_partition_takes_is_named() -> None:
     small = Partition(max_mem_mb=6000, max_gpu=1)
     without_gpu = Partition(max_mem_mb=64_000)

@@ -3,6 +3,11 @@ localrules:
     fetch_recording,
 
 
+# One after the other, and not in turn with checkpoints: one of those may be waiting for room on the
+# disk, until jobs are done that need the words of a recording.
+workflow.register_resource("recording", 1)
+
+
 # Goes online only for files that are not on disk.
 rule fetch_recording:
     output:
@@ -15,7 +20,7 @@ rule fetch_recording:
     retries: 0
     threads: 0
     resources:
-        fetching=1,
+        recording=1,
         mem_mb=memory_of(costs.small),
         runtime=runtime_of(costs.small),
     params:

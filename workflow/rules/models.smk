@@ -9,7 +9,7 @@ localrules:
 workflow.register_resource("fetching", 1)
 
 
-# The only rule that goes online.
+# With fetch_recording the only rule that goes online.
 rule fetch_checkpoint:
     input:
         unpack(suite_manifest),

@@ -1,4 +1,4 @@
-"""Bring a checkpoint's files to this machine and describe them; alone in going online."""
+"""Bring a checkpoint's files to this machine and describe them; goes online."""
 
 import math
 from pathlib import Path
