@@ -23,6 +23,19 @@ def fits_of_cell(wildcards):
     return FITS[f"{wildcards.model}/{wildcards.checkpoint}"]
 
 
+def fits_of_map(wildcards):
+    average = wildcards.subject == "average"
+    return [
+        file
+        for file in fits_of_cell(wildcards)
+        if file.endswith("sub-average.nc") == average
+    ]
+
+
+def shown_maps(wildcards):
+    return PLAN["shown"][wildcards.model]
+
+
 def counted(wildcards):
     return [*PLAN["counted"], *(file for fits in FITS.values() for file in fits)]
 
@@ -48,6 +61,14 @@ RULES = {  # name: (inputs, outputs)
     "fit_lateralization": (SCORED, SIDES),
     "contrast_models": (SCORED, [TABLES["model_contrasts"]]),
     "track_training": (SCORED, [TABLES["training"]]),
+    "map_scores": ([fits_of_map], [DATA["SCORE_MAP"], DATA["SIDES_MAP"]]),
+    "map_slopes": (PLAN["sized"], [TABLES["voxel_slopes"], *PLAN["slopes"]]),
+    "plot_maps": ([shown_maps], [FIGURES["maps-{model}"]]),
+    "plot_slopes": ([TABLES["voxel_slopes"]], [FIGURES["slopes"]]),
+    "write_cortex_page": (
+        [*PLAN["turned"], f"{REPORT}/cortex.html", f"{REPORT}/page.css"],
+        PLAN["cortex"],
+    ),
     "plot_overview": ([*SHOWN, TABLES["model_contrasts"]], [FIGURES["overview"]]),
     "plot_layers": (SHOWN, [FIGURES["layers"]]),
     "plot_heatmap": (SHOWN, [FIGURES["heatmap-{model}"]]),

@@ -109,22 +109,30 @@ def write_study(folder: Path, checkpoints: int, subjects: int) -> None:
 def bare_plan(plan: Plan) -> dict[str, Any]:
     """Write down the paths that benchmarks/bare.smk needs: patterns, and lists of files."""
     book = plan.datasets["book"]
+    shown = {
+        run.model: reporting.map_inputs(plan, "book", "story-5", run.model)
+        for run in reporting.mapped_runs(plan, "book")
+    }
     patterns = ("ITEMS", "WORDS", "RESPONSES", "CEILING", "CHECKPOINT", "FEATURES", "FIT")
     data = {name: getattr(paths, name) for name in (*patterns, "SCORES", "DRAWS")}
     data["AVERAGE"] = paths.RESPONSES.replace("{subject}", "{subject,average}")
+    data |= {
+        name: getattr(paths, name).replace("{study}", plan.name)
+        for name in ("SCORE_MAP", "SIDES_MAP")
+    }
     data["BASELINE"] = paths.FEATURES.replace("{model}", f"{{model,{'|'.join(config.BASELINES)}}}")
     pages, figures, dataset_figures = (
         pattern.replace("{study}", plan.name)
         for pattern in (paths.PAGE, paths.FIT_FIGURE, paths.DATASET_FIGURE)
     )
     names = ["overview", "layers", "heatmap-{model}", "training"]
-    names += ["scaling", "lateralization", "emergence"]
+    names += ["scaling", "lateralization", "emergence", "maps-{model}", "slopes"]
     scores = [*plan.all_scores(), *plan.all_scores(paths.DRAWS)]
     counted = plan.quality_files()
     fits = plan.all_fits()
     return {
         "data": data,
-        "tables": {name: plan.table(name) for name in (*TABLES, "{page}")},
+        "tables": {name: plan.table(name) for name in (*TABLES, "voxel_slopes", "{page}")},
         "figures": {name: figures.replace("{figure}", name) for name in names}
         | {"quality": dataset_figures.replace("{figure}", "quality")},
         "pages": {name: pages.replace("{page}", name) for name in ("{page}", "software")},
@@ -136,6 +144,14 @@ def bare_plan(plan: Plan) -> dict[str, Any]:
             for file in ([files] if isinstance(files, str) else files)
         ],
         "recorded": [plan.response_files("book", label)[0] for label in book.subjects],
+        "sized": plan.sized_maps(),
+        "slopes": plan.slope_maps(),
+        "shown": {
+            model: [file for files in maps.values() for file in files]
+            for model, maps in shown.items()
+        },
+        "turned": list(shown.values())[-1]["scores"],
+        "cortex": reporting.cortex_pages(plan, "book", "story-5"),
         "scores": scores,
         "fits": {
             f"{run.model}/{run.checkpoint}": plan.fit_files(Cell("book", "story-5", *run))
