@@ -12,6 +12,7 @@ from lmcortex.statistics.partial import (
     control_columns,
     layer_bootstrap,
     matched_test,
+    mirrored_shifts,
     shift_p,
 )
 
@@ -116,11 +117,22 @@ def test_a_planted_relation_lies_in_its_interval() -> None:
     assert 0.90 <= np.mean(inside) <= 0.985
 
 
-def test_shifts_of_cells_without_autocorrelation_make_an_exact_test() -> None:
+@pytest.mark.parametrize("rho", [0.0, 0.9])
+def test_unrelated_grids_are_seldom_found_related_by_shifts(rho: float) -> None:
     rng = np.random.default_rng(5)
-    p = [shift_p(partial("none"), *rng.standard_normal((2, 6, 10))) for _ in range(200)]
+    p = [shift_p(partial("none"), smooth(rho, rng), smooth(rho, rng)) for _ in range(200)]
     assert np.sum(np.array(p) <= 0.05) <= 15
-    assert np.min(p) >= 1 / 60
+    assert np.min(p) >= 1 / 240  # the grid is among its 240 shifts
+
+
+def test_a_shifted_grid_keeps_its_neighbours() -> None:
+    grid = np.arange(60.0).reshape(6, 10)
+    shifts = np.concatenate(list(mirrored_shifts(grid)), axis=1)
+    assert shifts.shape == (60, 240)
+    np.testing.assert_array_equal(shifts[:, 0], grid.ravel())
+    for shift in shifts.T.reshape(-1, 6, 10):
+        assert np.abs(np.diff(shift, axis=0)).max() <= 10
+        assert np.abs(np.diff(shift, axis=1)).max() <= 1
 
 
 def test_a_bootstrap_of_layers_is_one_of_their_rows() -> None:

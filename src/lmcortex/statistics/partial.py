@@ -2,11 +2,12 @@
 
 Cells of such a grid are no independent observations: neighbouring layers and steps resemble each
 other. The p value and interval of `matched_test` count how many independent cells the grid is
-worth; `layer_bootstrap` and `shift_p` are the usual ways beside it.
+worth; `shift_p` is another test, and `layer_bootstrap` the usual interval beside it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -226,29 +227,41 @@ def shift_p(partial: Partial, x: np.ndarray, y: np.ndarray) -> float:
     """Test a partial correlation against all circular shifts of one grid, two-sided.
 
     The residuals of `x` are shifted along layers and steps together and the columns taken out
-    again. Where a grid ends far from where it began, a shift breaks its autocorrelation, and the
-    test rejects too often (docs/geometry.md has the numbers): read it beside `matched_test`.
+    again. A shift puts what is at one end of a grid beside what is at the other, and with that
+    break the test rejects too often; so the grid is first joined to its mirror images, which meet
+    it where it ends, and a grid of the old shape is cut out of the whole.
     """
     left_x, left_y = partial.residuals(x.ravel()), partial.residuals(y.ravel())
     observed = correlation(left_x, left_y)
     if np.isnan(observed):
         return np.nan
-    shifted = partial.residuals(_shifts(left_x.reshape(partial.shape)))
-    scale = np.sqrt((shifted**2).sum(axis=0) * (left_y @ left_y))
-    null = np.divide(left_y @ shifted, scale, out=np.zeros(len(scale)), where=scale > 0)
-    return float(np.mean(np.abs(null) >= abs(observed) - 1e-12))
+    null = [
+        correlations_with(left_y, partial.residuals(shifts))
+        for shifts in mirrored_shifts(left_x.reshape(partial.shape))
+    ]
+    return float(np.mean(np.abs(np.concatenate(null)) >= abs(observed) - 1e-12))
 
 
-def _shifts(grid: np.ndarray) -> np.ndarray:
-    """Return all circular shifts of a grid, raveled: (n_cells, n_cells), the first unshifted."""
-    return grid.ravel()[_shift_index(*grid.shape)]
+def correlations_with(y: np.ndarray, many: np.ndarray) -> np.ndarray:
+    """Return the correlation of residuals (n_cells,) with each of (n_cells, n), 0 if undefined."""
+    scale = np.sqrt((many**2).sum(axis=0) * (y @ y))
+    return np.divide(y @ many, scale, out=np.zeros(len(scale)), where=scale > 0)
 
 
-@cache
-def _shift_index(n_layers: int, n_steps: int) -> np.ndarray:
-    layers, steps = np.divmod(np.arange(n_layers * n_steps), n_steps)
-    rows = (layers[:, None] + layers) % n_layers
-    return rows * n_steps + (steps[:, None] + steps) % n_steps
+def mirrored_shifts(grid: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the circular shifts of a grid joined to its mirror images, cut to the grid's shape.
+
+    Yields
+    ------
+    (n_cells, 2 n_steps), the shifts along steps, for each of 2 n_layers shifts along layers; the
+    first column of all is the grid itself.
+    """
+    n_layers, n_steps = grid.shape
+    whole = np.block([[grid, grid[:, ::-1]], [grid[::-1], grid[::-1, ::-1]]])
+    steps = np.add.outer(np.arange(n_steps), np.arange(2 * n_steps)) % (2 * n_steps)
+    for shift in range(2 * n_layers):
+        rows = np.roll(whole, -shift, axis=0)[:n_layers]
+        yield rows[:, steps].reshape(grid.size, -1)
 
 
 def layer_bootstrap(
