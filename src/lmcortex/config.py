@@ -19,7 +19,7 @@ Label = Annotated[str, Field(pattern=f"^({paths.LABEL})$")]
 Limit = Annotated[int, Field(ge=1)]
 Hemisphere = Literal["L", "R"]
 Swap = Literal["random", "pos", "embedding", "masked"]
-Baseline = Literal["word-rate", "position", "random-embedding"]
+Baseline = Literal["word-rate", "position", "random-embedding", "random-vector"]
 Kind = TypeVar("Kind", bound=BaseModel)
 Value = TypeVar("Value")
 UNLIMITED = 10**9  # more than any job asks for
@@ -306,7 +306,14 @@ class Study(Section):
     fits: list[Name] = Field(min_length=1, description="each applies to datasets of its kind")
     models: list[StudyModel] = Field(min_length=1)
     baselines: list[Baseline] = Field(default=list(BASELINES), description="run beside the models")
-    embedding_seeds: int = Field(default=5, ge=1, le=9, description="draws of the random embedding")
+    glove: str | None = Field(
+        default=None,
+        description="file of word vectors, on each line a word and its numbers (GloVe's .txt): adds "
+        "the baseline `glove`",
+    )
+    embedding_seeds: int = Field(
+        default=5, ge=1, le=9, description="draws of the random embedding and of random vectors"
+    )
     untrained: bool = Field(
         default=True, description="add each architecture with fresh weights (seed 1)"
     )

@@ -91,11 +91,23 @@ class Plan:
     @cached_property
     def baselines(self) -> list[Run]:
         seeds = [f"seed{seed}" for seed in range(1, self.study.embedding_seeds + 1)]
+        names = [*self.study.baselines, *(["glove"] if self.study.glove else [])]
         return [
             Run(name, checkpoint)
-            for name in self.study.baselines
-            for checkpoint in (seeds if name == "random-embedding" else ["main"])
+            for name in names
+            for checkpoint in (seeds if name.startswith("random-") else ["main"])
         ]
+
+    @cached_property
+    def word_vectors(self) -> str | None:
+        """The file of the baseline `glove`, if the study has one."""
+        if self.study.glove is None:
+            return None
+        where = f"study {self.name}: glove"
+        path = config.expand(self.study.glove, where)
+        if not Path(path).is_file():
+            raise InputError(f"{where}: {path}: no such file; correct it, or leave `glove` out")
+        return path
 
     def runs_on(self, dataset: str) -> list[Run]:
         """The runs that are fitted to a dataset: networks, baselines and planted models."""
@@ -486,6 +498,9 @@ class Plan:
                 for label in dict.fromkeys(labels)
             ]
             files.append(paths.CEILING.format(dataset=name))
+            if self.study.glove:
+                glove = {"dataset": name, "model": "glove", "checkpoint": "main"}
+                files.append(paths.FEATURES.format(**glove))
         return [*files, *self.all_fits()]
 
     def truth_files(self) -> list[str]:
@@ -625,6 +640,7 @@ def check_plan(plan: Plan) -> None:
                 "`targets` or `regions`, or labelled images in its `networks`"
             )
     assert plan.runs  # resolving the checkpoints refuses unknown ones
+    assert plan.word_vectors or not plan.study.glove  # refuses a file that is not there
     for name, text in plan.texts.items():
         if text.masked_model:
             place = f"config/windows.yaml: {name}.masked_model"

@@ -6,11 +6,11 @@ that the workflow trains itself; baselines and planted models are pseudo-models 
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from lmcortex.config import BASELINES, LogSpaced, Name, Section, check, read_yaml
+from lmcortex.config import Baseline, LogSpaced, Name, Section, check, read_yaml
 from lmcortex.errors import InputError, suggestion
 from lmcortex.suite import n_params
 
@@ -147,11 +147,12 @@ def pseudo_model(name: str, n_layers: int = 0, steps: tuple[int, ...] = ()) -> M
             width=1,
             steps=steps,
         )
-    assert name in BASELINES, name
+    assert name in PSEUDO_NAMES, name
     return Model(name=name, family="baseline", role="baseline", n_layers=0, width=1)
 
 
-PSEUDO_NAME = "|".join((*BASELINES, r"planted-\d+"))
+PSEUDO_NAMES = (*get_args(Baseline), "glove")
+PSEUDO_NAME = "|".join((*PSEUDO_NAMES, r"planted-\d+"))
 
 
 class SuiteModel(Section):

@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmcortex.baselines import baseline_features, position, random_embedding, word_rate
+from lmcortex.baselines import (
+    baseline_features,
+    position,
+    random_embedding,
+    random_vectors,
+    word_rate,
+    word_vectors,
+)
 from lmcortex.errors import InputError
 from lmcortex.hrf import hrf_operator
 from lmcortex.stimuli import prepare_story
@@ -89,6 +96,41 @@ def test_vectors_are_standard_normal_and_differ_between_seeds():
     assert abs(one.mean()) < 5 / np.sqrt(n)
     assert abs(one.var() - 1) < 5 * np.sqrt(2 / n)
     assert abs((one * two).mean()) < 5 / np.sqrt(n)
+
+
+def test_random_vectors_differ_from_token_to_token_and_from_seed_to_seed():
+    one, two = random_vectors(200, seed=1), random_vectors(200, seed=2)
+    for values in (one, two):
+        overlap = np.corrcoef(values)[np.triu_indices(200, 1)]
+        assert abs(overlap).max() < 6 / np.sqrt(values.shape[1])
+        assert abs(values.var() - 1) < 5 * np.sqrt(2 / values.size)
+    assert abs((one * two).mean()) < 5 / np.sqrt(one.size)
+
+
+def test_glove_looks_words_up_and_counts_those_it_has_not(tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("the 1 0\nred 2 0\nfaced 0 4\ndont 5 5\nunused 9 9\n")
+    words = pd.Series(["The", "red-faced,", "don\u2019t", "baobab", "baobab", "the."])
+    features, (unknown,) = word_vectors(words, str(path))
+    expected = [[1, 0], [1, 2], [5, 5], [0, 0], [0, 0], [1, 0]]
+    assert features.tolist() == expected
+    assert (unknown["value"], unknown["measure"]) == (2, "words without a vector")
+    assert "1 types, of 6 words; baobab" in unknown["detail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("the 1 0\ncat 1 b\n", "line 2: expected a word and 2 numbers"),
+        ("the 1 0\ncat 1\n", "line 2: expected a word and 2 numbers"),
+        ("der 1 0\n", "none of 1 words has a vector"),
+    ],
+)
+def test_glove_refuses_files_that_are_no_vectors_of_these_words(tmp_path, text, message):
+    path = tmp_path / "vectors.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        word_vectors(pd.Series(["cat"]), str(path))
 
 
 def test_a_sentence_has_the_mean_vector_of_its_words():

@@ -173,7 +173,8 @@ def test_constants_are_those_of_the_code() -> None:
     assert costs.windows.HALVES == differences.HALVES
     assert costs.encoding.COLUMNS_AT_ONCE == ridge.COLUMNS_AT_ONCE
     assert costs.encoding.COLUMNS_PER_BATCH == regions.COLUMNS_PER_BATCH
-    assert costs.features.BASELINE_WIDTHS["random-embedding"] == baselines.EMBEDDING_WIDTH
+    for name in ("random-embedding", "random-vector"):
+        assert costs.features.BASELINE_WIDTHS[name] == baselines.EMBEDDING_WIDTH
     assert costs.features.BUMP_WIDTHS == baselines.WIDTHS
     items = pd.DataFrame({"run": np.repeat(["1", "2", "3", "4", "5"], 60)})
     plan = plan_of(story())

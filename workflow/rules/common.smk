@@ -150,9 +150,11 @@ def planted_states(wildcards):
     return PLAN.planted_states(wildcards.dataset)
 
 
-def planted_truth(wildcards):
-    planted = registry.PLANTED.fullmatch(wildcards.model)
-    return {"truth": paths.TRUTH.format(dataset=wildcards.dataset)} if planted else {}
+def baseline_files(wildcards):
+    """Return what a pseudo-model needs beside the stimuli: what was planted, or word vectors."""
+    if registry.PLANTED.fullmatch(wildcards.model):
+        return {"truth": paths.TRUTH.format(dataset=wildcards.dataset)}
+    return {"vectors": PLAN.word_vectors} if wildcards.model == "glove" else {}
 
 
 def network_truth(wildcards):

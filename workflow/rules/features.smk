@@ -30,7 +30,7 @@ rule extract_features:
 
 rule compute_baseline:
     input:
-        unpack(planted_truth),
+        unpack(baseline_files),
         item_table=paths.ITEMS,
         word_table=paths.WORDS,
     output:

@@ -26,7 +26,12 @@ from lmcortex.registry import Model
 
 # Constants of modules that are too heavy to import here; a test compares them.
 BATCH_TOKENS = 4096
-BASELINE_WIDTHS = {"word-rate": 3, "random-embedding": 1024}
+BASELINE_WIDTHS = {
+    "word-rate": 3,
+    "random-embedding": 1024,
+    "random-vector": 1024,
+    "glove": 300,  # of the vectors that are mostly used
+}
 BUMP_WIDTHS = (2, 8, 32)
 
 TOKENS_PER_WORD = 1.4  # English; 1.2 to 1.4 with vocabularies of 50,000, 1.6 with one of 4,000
