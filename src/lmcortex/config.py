@@ -308,8 +308,8 @@ class Study(Section):
     baselines: list[Baseline] = Field(default=list(BASELINES), description="run beside the models")
     glove: str | None = Field(
         default=None,
-        description="file of word vectors, on each line a word and its numbers (GloVe's .txt): adds "
-        "the baseline `glove`",
+        description="file of word vectors (GloVe's .txt: on each line a word and its numbers); "
+        "adds the baseline `glove`",
     )
     embedding_seeds: int = Field(
         default=5, ge=1, le=9, description="draws of the random embedding and of random vectors"

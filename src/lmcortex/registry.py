@@ -35,6 +35,9 @@ class Model(Section):
     suite: str | None = Field(
         default=None, description="suite of config/suites.yaml that trains it"
     )
+    tokenizer: str | None = Field(
+        default=None, description="Hugging Face id that holds the tokenizer, where `repo` has none"
+    )
     task: Literal["causal", "masked"] = "causal"
     n_params: int | None = Field(default=None, ge=1)
     n_layers: int = Field(ge=0)
@@ -59,6 +62,8 @@ class Model(Section):
         sources = [self.repo, self.folder, self.package, self.suite]
         if self.role == "trained" and sum(source is not None for source in sources) != 1:
             raise ValueError("give one of repo, folder, package or suite")
+        if self.tokenizer and not self.repo:
+            raise ValueError("`tokenizer` goes with `repo`")
         stepped = self.suite or "{step}" in f"{self.revision} {self.folder}"
         if self.role == "trained" and self.steps and not stepped:
             raise ValueError("models with steps need {step} in their revision or folder")

@@ -60,6 +60,7 @@ def fetch_checkpoint(plan: Plan, model: str, checkpoint: str) -> Spec:
     spec = {
         "source": entry.source,
         "repo": entry.repo,
+        "tokenizer": entry.tokenizer,
         "folder": folder,
         "package": entry.package,
         "subfolder": entry.subfolder,

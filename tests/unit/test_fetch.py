@@ -98,6 +98,30 @@ def test_a_fetched_checkpoint_is_found_again_without_the_hub(tmp_path):
     assert offline == online
 
 
+def test_a_tokenizer_may_be_of_another_repository(tmp_path):
+    class Two(Hub):
+        """A model without a tokenizer, and the repository that has it."""
+
+        def at(self, path: str) -> Hub:
+            return words if words.repo in path else model
+
+    words = Hub(
+        {"config.json": b"{}", "vocab.txt": b"a", "model.safetensors": WEIGHTS}, "lab/words"
+    )
+    model = Hub({name: FILES[name] for name in ("config.json", "model.safetensors")})
+    with serve(Two({})) as hub:
+        found, ran = fetch(hub, tmp_path, tokenizer="lab/words")
+        again, _ = fetch(hub, tmp_path, offline=True, tokenizer="lab/words")
+    assert ran.returncode == 0, ran.stderr
+    assert again == found
+    assert set(found["files"]) == {"config.json", "model.safetensors"}
+    assert set(found["tokenizer"]["files"]) == {"config.json", "vocab.txt"}
+    assert (found["tokenizer"]["repo"], found["tokenizer"]["commit"]) == ("lab/words", COMMIT)
+    vocabulary = found["tokenizer"]["files"]["vocab.txt"]["sha256"]
+    assert found["tokenizer_hash"] == hashlib.sha256(vocabulary.encode()).hexdigest()
+    assert not [request for request in words.requests if "safetensors" in request]
+
+
 def test_an_untrained_checkpoint_needs_no_weights_and_its_seed_changes_its_fingerprint(tmp_path):
     with serve(Hub(FILES)) as hub:
         first, ran = fetch(hub, tmp_path, "untrained-seed1", n_params=123)

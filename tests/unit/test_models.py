@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import save
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModel, GPTNeoXConfig
 
 from lmcortex import models
@@ -125,6 +128,22 @@ def test_weights_missing_from_the_file_are_refused_rather_than_drawn(tmp_path):
     checkpoint = fetch_checkpoint("tiny", "main", {"source": "folder", "folder": str(tmp_path)})
     with pytest.raises(InputError, match=r"layers\.1\.mlp.* would be random"):
         models.load_model(checkpoint, device="cpu")
+
+
+def test_a_tokenizer_of_another_repository_does_not_bring_its_limit(tmp_path):
+    spelling = Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=spelling, model_max_length=8)
+    fast.save_pretrained(tmp_path / "words")
+    (tmp_path / "words" / "config.json").write_text('{"model_type": "gpt2"}')
+    (tmp_path / "words" / "model.safetensors").write_bytes(save({"a": torch.ones(1)}))
+    source = {"source": "folder", "folder": str(tmp_path / "words")}
+    words = fetch_checkpoint("tiny", "main", source)
+    checkpoint = save_tiny(tmp_path / "model") | {"tokenizer": words}
+    tokenizer = models.load_tokenizer(checkpoint)
+    assert tokenizer("b")["input_ids"] == [1]
+    model = models.load_model(checkpoint, device="cpu")
+    limit = model.config.max_position_embeddings
+    assert models.load.context_length(model, tokenizer) == limit > 8
 
 
 def test_a_missing_pooler_is_no_obstacle(tmp_path):

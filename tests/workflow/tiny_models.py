@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from lmcortex.models.files import TOKENIZER
 from lmcortex.registry import Model
 from lmcortex.suite import pydoc_passages
 
@@ -100,6 +101,8 @@ def new_model(model: Model) -> Any:
 def repository(model: Model, revision: str) -> dict[str, bytes]:
     """Return the files of a revision: weights of its own, and what all revisions share."""
     files = dict(shared_files(model))
+    if model.tokenizer:
+        files = {name: content for name, content in files.items() if name not in TOKENIZER}
     weights = load(files.pop("model.safetensors"))
     generator = torch.Generator().manual_seed(int(sha1(revision.encode()).hexdigest()[:8], 16))
     for tensor in weights.values():
@@ -184,6 +187,7 @@ class TinyHub:
 
     def __init__(self, models: Iterable[Model]) -> None:
         self.models = {model.repo: model for model in models if model.source == "hub"}
+        self.tokenizers = {model.tokenizer: model for model in self.models.values()}
         self.asked: Counter[tuple[str, str]] = Counter()
         self.endpoint = ""
         self.lock = Lock()
@@ -193,6 +197,9 @@ class TinyHub:
         match = self.PATH.match(path)
         listing, repo, revision = match.groups() if match else (None, "", "")
         model = self.models.get(repo)
+        if repo in self.tokenizers:
+            files = shared_files(self.tokenizers[repo])
+            return Hub(files, repo, (revision,), commit=sha1(repo.encode()).hexdigest())
         if model is None:
             return Hub({})
         with self.lock:

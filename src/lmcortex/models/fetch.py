@@ -30,6 +30,7 @@ os.environ["HF_HUB_DISABLE_SHARED_BLOBS"] = "1"
 ATTEMPTS = 3
 T = TypeVar("T")
 UNTRAINED = re.compile(r"untrained-seed(\d+)")
+TOKENIZER = "tokenizer"  # stands for a checkpoint where only a tokenizer is fetched
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Request:
         support = files.support_files(names)
         if files.CONFIG not in support:
             raise InputError(f"{self.name}: {where} has no {files.CONFIG}; is it a model?")
-        if len(support) == 1:
+        if len(support) == 1 and "tokenizer" not in self.spec:
             raise InputError(f"{self.name}: {where} has no tokenizer files (tokenizer.json, ...)")
-        if self.seed is not None:
+        if self.seed is not None or self.checkpoint == TOKENIZER:
             return support
         if weights := files.weight_files(names):
             return [*weights, *support]
@@ -98,8 +99,9 @@ def fetch_checkpoint(
     ----------
     model, checkpoint : names; ``untrained-seedN`` asks for configuration and tokenizer only.
     spec : ``source`` ("hub", "folder", "package" or "suite") and what that source needs: ``repo``
-        and ``revision``; ``folder``; ``package`` and ``subfolder``. ``weights: bin`` allows
-        conversion of .bin weights; ``task`` and ``n_params`` are passed on.
+        and ``revision``; ``folder``; ``package`` and ``subfolder``. ``tokenizer`` names another
+        repository that holds the tokenizer. ``weights: bin`` allows conversion of .bin weights;
+        ``task`` and ``n_params`` are passed on.
     suite : manifest of a locally trained suite, for ``source: suite``.
     budget, patience : bytes that downloaded weights may take on this machine, and seconds to wait
         until these fit (`lmcortex.models.ledger`).
@@ -108,7 +110,8 @@ def fetch_checkpoint(
     -------
     dict with model, checkpoint, source, repo, revision, commit, folder, package, subfolder, seed,
     task, files (``{name: {size, sha256}}``), fingerprint (SHA-256 over the digests of the weight
-    files; untrained: of the configuration and the seed), n_params, tokenizer_hash.
+    files; untrained: of the configuration and the seed), n_params, tokenizer_hash; and
+    ``tokenizer``, described in the same way, where that is from another repository.
 
     Raises
     ------
@@ -120,7 +123,9 @@ def fetch_checkpoint(
     files.check_facts(found.folder, held, found.expected)
     found, held = convert_binaries(request, found, held)
     weights = [] if request.seed is not None else files.weight_files(held)
-    tokenizer = sorted(set(files.TOKENIZER) & held.keys())
+    other = fetch_tokenizer(request)
+    spelling = other["tokenizer"]["files"] if other else held
+    tokenizer = sorted(set(files.TOKENIZER) & spelling.keys())
     identity = dict.fromkeys(("repo", "revision", "commit", "folder", "package", "subfolder"))
     return {
         "model": model,
@@ -137,8 +142,21 @@ def fetch_checkpoint(
         "n_params": files.count_parameters(found.folder, weights)
         if weights
         else spec.get("n_params"),
-        "tokenizer_hash": files.combined_digest(held, tokenizer),
+        "tokenizer_hash": files.combined_digest(spelling, tokenizer),
+        **other,
     }
+
+
+def fetch_tokenizer(request: Request) -> dict[str, Any]:
+    """Fetch the tokenizer of a model whose own repository has none; return its description."""
+    if "tokenizer" not in request.spec:
+        return {}
+    spec = {"source": "hub", "repo": request.spec["tokenizer"]}
+    found = find_on_hub(Request(request.model, TOKENIZER, spec))
+    held = files.facts(found.folder, found.names)
+    files.check_facts(found.folder, held, found.expected)
+    described = {"model": request.model, "checkpoint": TOKENIZER, "source": "hub", "files": held}
+    return {"tokenizer": {**described, "folder": None, "package": None, **found.identity}}
 
 
 def restore_checkpoint(description: Mapping[str, Any], budget: float) -> None:
@@ -155,6 +173,8 @@ def restore_checkpoint(description: Mapping[str, Any], budget: float) -> None:
         "revision": description["commit"],
         "weights": "bin" if description["folder"] else "safetensors",
     }
+    if "tokenizer" in description:
+        spec["tokenizer"] = description["tokenizer"]["repo"]
     again = fetch_checkpoint(description["model"], description["checkpoint"], spec, budget=budget)
     where = Path(description["folder"] or f"{spec['repo']}@{spec['revision']}")
     files.check_facts(where, again["files"], description["files"])

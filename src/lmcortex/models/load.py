@@ -156,8 +156,12 @@ def load_trained(
 
 
 def load_tokenizer(checkpoint: Mapping[str, Any]) -> "PreTrainedTokenizerFast":
-    """Load a checkpoint's tokenizer; it must be a fast one, which knows character offsets."""
-    folder = checkpoint_folder(checkpoint)
+    """Load a checkpoint's tokenizer; it must be a fast one, which knows character offsets.
+
+    One that is from another repository may know a limit of that one's model, which is lifted.
+    """
+    other = checkpoint.get("tokenizer")
+    folder = checkpoint_folder(other or checkpoint)
     go_offline()
     from transformers import AutoTokenizer
 
@@ -169,6 +173,8 @@ def load_tokenizer(checkpoint: Mapping[str, Any]) -> "PreTrainedTokenizerFast":
             f"{checkpoint['model']}: {type(tokenizer).__name__} gives no character offsets; "
             "the model needs a tokenizer.json"
         )
+    if other:
+        tokenizer.model_max_length = NO_LIMIT
     return tokenizer
 
 
