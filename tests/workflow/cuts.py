@@ -20,6 +20,7 @@ DRAWS = 20  # permutations and resamples
 ATOMS = 4
 VOCABULARY = 512
 STEPS_PER_STEP = 100  # steps of a suite's training that become one
+MOST_MODELS = 4  # of a study
 MOST_FITS = 40  # of a study's trained checkpoints; one that asks for more is thinned
 
 
@@ -106,9 +107,10 @@ def cut_dataset(dataset: Any) -> Any:
 
 
 def cut_study(path: Path, models: dict[str, Model]) -> None:
-    """Thin the checkpoints of a study that is too large, and name a suite's by their new steps.
+    """Thin the models and checkpoints of a study that is too large, and its draws.
 
-    As many are left of each model as make a trajectory, so that every table and figure stays.
+    The first and the last model are among those left, and as many checkpoints of each as make a
+    trajectory, so that every table and figure stays. A suite's checkpoints get their new steps.
 
     Parameters
     ----------
@@ -116,6 +118,8 @@ def cut_study(path: Path, models: dict[str, Model]) -> None:
     models : the registry before it was cut.
     """
     content = read_yaml(path)
+    content["models"] = spread(content["models"], MOST_MODELS)
+    content["embedding_seeds"] = 1
     study = check(Study, content, str(path))
     most = max(LEAST_STEPS, MOST_FITS // (len(study.models) * len(study.fits)))
     for entry, asked in zip(content["models"], study.models, strict=True):
@@ -127,8 +131,8 @@ def cut_study(path: Path, models: dict[str, Model]) -> None:
     write_yaml(content, path)
 
 
-def spread(names: list[str], most: int) -> list[str]:
-    """Choose at most `most` of the names, evenly, the first and the last among them."""
+def spread(names: list[Any], most: int) -> list[Any]:
+    """Choose at most `most` of the names, or models, evenly, the first and the last among them."""
     if len(names) <= most:
         return names
     return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]
