@@ -12,6 +12,7 @@ from lmcortex.registry import STEP, Model, load_models
 from lmcortex.reporting import LEAST_STEPS
 
 SUBJECTS = 3
+RUNS = 3  # of a recorded story
 SAMPLES = 80  # of a run
 SENTENCES = 60
 SPACING = 8  # mm between voxels
@@ -95,10 +96,12 @@ def cut_dataset(dataset: Any) -> Any:
         times = SPACING / dataset["grid"]["spacing"]
         shape = [round(side / times) for side in dataset["grid"]["shape"]]
         dataset["grid"] |= {"spacing": SPACING, "shape": shape}
+    if "runs" in dataset:
+        dataset["runs"] = dataset["runs"][:RUNS]
     sizes = dataset["stimuli"] if dataset.get("simulated") else dataset
     if "samples" in sizes:
         counts = sizes["samples"]
-        short = [SAMPLES] * len(counts) if isinstance(counts, list) else SAMPLES
+        short = [SAMPLES] * len(counts[:RUNS]) if isinstance(counts, list) else SAMPLES
         sizes["samples"] = short
     if "sentences" in sizes:
         shortest, _ = sizes["words"]
@@ -109,7 +112,7 @@ def cut_dataset(dataset: Any) -> Any:
 def cut_study(path: Path, models: dict[str, Model]) -> None:
     """Thin the models and checkpoints of a study that is too large, and its draws.
 
-    The first and the last model are among those left, and as many checkpoints of each as make a
+    The first model and the shallowest are left, and as many checkpoints of each as make a
     trajectory, so that every table and figure stays. A suite's checkpoints get their new steps.
 
     Parameters
@@ -118,7 +121,9 @@ def cut_study(path: Path, models: dict[str, Model]) -> None:
     models : the registry before it was cut.
     """
     content = read_yaml(path)
-    content["models"] = spread(content["models"], MOST_MODELS)
+    first, *others = content["models"]
+    others.sort(key=lambda entry: pick(entry["name"], models, "model", str(path)).n_layers)
+    content["models"] = [first, *others[: MOST_MODELS - 1]]
     content["embedding_seeds"] = 1
     study = check(Study, content, str(path))
     most = max(LEAST_STEPS, MOST_FITS // (len(study.models) * len(study.fits)))
@@ -131,8 +136,8 @@ def cut_study(path: Path, models: dict[str, Model]) -> None:
     write_yaml(content, path)
 
 
-def spread(names: list[Any], most: int) -> list[Any]:
-    """Choose at most `most` of the names, or models, evenly, the first and the last among them."""
+def spread(names: list[str], most: int) -> list[str]:
+    """Choose at most `most` of the names, evenly, the first and the last among them."""
     if len(names) <= most:
         return names
     return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]

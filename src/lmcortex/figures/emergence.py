@@ -61,7 +61,9 @@ def emergence(
         sharey="row",
         gridspec_kw={"height_ratios": heights},
     )
-    references = style.colours(sorted(set(gains["against"]), key=lambda name: name != UNTRAINED))
+    references = style.colours(
+        sorted(set(gains["against"]), key=lambda name: (name != UNTRAINED, name))
+    )
     palette = style.shades(select.by_size(learning)) if len(learning) else {}
     for column, roi in enumerate(rois):
         grid[0, column].set_title(style.panel_title(roi, "both"))

@@ -93,20 +93,20 @@ def _points(axis: "Axes", rows: pd.DataFrame, colour: Any, marker: str, hollow: 
 
 
 def _law(axis: "Axes", laws: pd.DataFrame, rows: pd.DataFrame) -> None:
-    """Draw each role's line over the sizes it was fitted to."""
+    """Draw each role's line over the sizes it was fitted to; that of untrained twins dashed."""
     for law in laws.to_dict("records"):
         sizes = rows.loc[rows["role"] == law["role"], "n_params"].astype(float)
         x = np.log10([sizes.min(), sizes.max()])
-        axis.plot(
-            10**x, law["intercept"] + law["slope"] * x, color="#444444", linewidth=1.3, gid="law"
-        )
+        dash = "--" if law["role"] == "untrained" else "-"
+        y = law["intercept"] + law["slope"] * x
+        axis.plot(10**x, y, color="#444444", linewidth=1.3, linestyle=dash, gid="law")
 
 
 def _slope_text(laws: pd.DataFrame) -> str:
     return "\n".join(
         f"{law['role']} {law['slope']:+.3f} [{law['ci_low']:+.3f}, {law['ci_high']:+.3f}], "
         f"n = {law['n_models']}"
-        for law in laws.sort_values("role", ascending=False).to_dict("records")
+        for law in sorted(laws.to_dict("records"), key=lambda law: select.ROLES.index(law["role"]))
     )
 
 
