@@ -24,9 +24,7 @@ def main() -> None:
     storage.write_arrays(
         {f"any/{layer:02d}": features for layer, features in enumerate(layers)},
         args.output,
-        provenance.record(
-            "compute_baseline", args.spec, simulated=bool(args.truth), quality=facts
-        ),
+        provenance.record("compute_baseline", args.spec, simulated=bool(args.truth), quality=facts),
         rows=rows,
         n_layers=str(len(layers) - 1),
     )
