@@ -121,14 +121,19 @@ def test_maps_of_rois_mark_what_is_strong_at_the_checkpoint_that_they_are_of() -
     assert not [line for line in figure.axes[0].lines if line.get_gid() == "strong"]
 
 
-def test_brains_show_the_largest_overlap_of_each_atom_and_whether_it_is_beyond_chance() -> None:
+def test_brains_show_the_largest_associations_or_else_the_largest_overlaps() -> None:
     rows = labels()
     rows = rows[(rows["checkpoint"] == "step10") & (rows["atom_set"] == "main")].copy()
     rows.loc[(rows["atom"] == 3) & (rows["network"] == "B"), "dice"] = 0.5
     shown = atom_maps.best_atoms(rows)
-    assert shown[0] == (0, "active", "A", 0.9, True)
-    assert (3, "active", "B", 0.5, False) in shown
+    assert [each[:3] for each in shown] == [
+        (0, "active", "A"),
+        (1, "active", "A"),
+        (2, "deactive", "B"),
+    ]
+    shown = atom_maps.best_atoms(rows.assign(associated=False, dice=rows["dice"] % 0.9))
     assert len(shown) == 2 * atom_maps.N_BRAINS
+    assert shown[0] == (3, "active", "B", 0.5, False)
 
 
 def test_histograms_hold_every_neuron_and_every_response_of_single_subjects() -> None:

@@ -53,7 +53,12 @@ def _labels_of(labels: pd.DataFrame, found: "xr.Dataset") -> pd.DataFrame:
 
 
 def best_atoms(rows: pd.DataFrame) -> list[Shown]:
-    """Return what has the largest Dice of each sign, one network per atom."""
+    """Return what has the largest Dice of each sign, one network per atom.
+
+    Associations alone are shown; where there are none, the largest overlaps stand in.
+    """
+    if rows["associated"].any():
+        rows = rows[rows["associated"]]
     falling = rows.sort_values("dice", ascending=False, kind="stable")[list(Shown._fields)]
     best = []
     for sign in SIGNS:

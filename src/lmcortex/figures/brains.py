@@ -32,7 +32,7 @@ class Shown(NamedTuple):
 def brains(
     found: "xr.Dataset", places: np.ndarray, shown: Sequence[Shown], view: View, title: str
 ) -> Figure:
-    """Draw maps of atoms on glass brains and on the cortex, all by one scale.
+    """Draw maps of atoms on glass brains and on the cortex.
 
     Parameters
     ----------
@@ -48,19 +48,19 @@ def brains(
     grid = figure.subplots(len(shown), 2, squeeze=False)
     maps, parts = found["map"].to_numpy(), found["part"].to_numpy()
     signs = {"active": 1, "deactive": -1}
-    drawn = [np.where(parts[each.atom] == signs[each.sign], maps[each.atom], 0) for each in shown]
-    limit = float(np.abs(drawn).max()) or 1.0
-    shades: Any = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
-    for (glass, inflated), each, values in zip(grid, shown, drawn, strict=True):
+    for (glass, inflated), each in zip(grid, shown, strict=True):
+        values = np.where(parts[each.atom] == signs[each.sign], maps[each.atom], np.nan)
+        limit = float(np.abs(np.nan_to_num(values)).max()) or 1.0
         image = as_image(values, places)
-        draw_glass(glass, image, threshold=1e-6, **shades)
+        shades: Any = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit, "threshold": 1e-6}
+        draw_glass(glass, image, **shades)
         beyond = "" if each.associated else ", not beyond chance"
         glass.set_title(
             f"atom {each.atom}, {each.sign}: {each.network}, Dice {each.dice:.2f}{beyond}"
         )
-        surface.draw(inflated, surface.project(image), threshold=1e-6, **shades)
-    scale = ScalarMappable(Normalize(-limit, limit), DIVERGING)
-    figure.colorbar(scale, ax=grid, label="t", shrink=1.5 / len(shown), pad=0.01)
+        surface.draw(inflated, surface.project(image), **shades)
+        scale = ScalarMappable(Normalize(-limit, limit), DIVERGING)
+        figure.colorbar(scale, ax=inflated, label="t", shrink=0.8, pad=0.01)
     return figure
 
 

@@ -122,7 +122,7 @@ def near_enough() -> Iterator[None]:
     """Let codes stop after `CODE_STEPS` without a warning for each batch.
 
     scikit-learn asks for a duality gap of 1e-8 of the signal's variance; the codes that stop before
-    it were within 2e-5 of it, and thousands of warnings would hide how far the work is.
+    it were within 1e-4 of it, and thousands of warnings would hide how far the work is.
     """
     from sklearn.exceptions import ConvergenceWarning
 
