@@ -68,14 +68,17 @@ def test_scores_of_modules_stand_below_the_noise_ceiling() -> None:
         assert drawn(axis, "ceiling")[0][:, 1].tolist() == [0.35, 0.35]
 
 
-def test_every_region_has_its_onsets_and_its_variability_with_intervals() -> None:
-    measures = {"onset50": 10.0, "onset90": 100.0, "late_gain": 0.02, "variability": 0.1}
+MEASURES = {"onset50": 10.0, "onset90": 100.0, "late_gain": 0.02, "variability": 0.1}
+
+
+def region_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the tables `training` and `onset_contrasts` of one model."""
     regions = pd.DataFrame(
         {
             **UNIT, "roi": roi, "model": "net-s", "n_params": 1e6, "first_step": 1.0,
-            "last_step": 1000.0, **measures,
-            **{f"{name}_ci_low": value / 2 for name, value in measures.items()},
-            **{f"{name}_ci_high": np.inf for name in measures},
+            "last_step": 1000.0, **MEASURES,
+            **{f"{name}_ci_low": value / 2 for name, value in MEASURES.items()},
+            **{f"{name}_ci_high": np.inf for name in MEASURES},
         }
         for roi in ROIS
     )  # fmt: skip
@@ -84,14 +87,28 @@ def test_every_region_has_its_onsets_and_its_variability_with_intervals() -> Non
             **UNIT, "model": "net-s", "n_params": 1e6, "measure": measure, "noise": noise,
             "difference": -0.5, "ci_low": -1.0, "ci_high": 0.0,
         }
-        for measure, noise in product(measures, ["matched", "as measured"])
+        for measure, noise in product(MEASURES, ["matched", "as measured"])
     )  # fmt: skip
+    return regions, contrasts
+
+
+def test_every_region_has_its_onsets_and_its_variability_with_intervals() -> None:
+    regions, contrasts = region_tables()
     figure = geometry_brain.onsets(contrasts, regions, master(), VIEW)
-    for axis, (measure, value) in zip(figure.axes, measures.items(), strict=False):
+    for axis, (measure, value) in zip(figure.axes, MEASURES.items(), strict=False):
         assert [points[0, 0] for points in drawn(axis, measure)] == [value, value]  # IFG, ATL
     # An onset that some resamples never reach has an interval to the end of training.
     bars = [line.get_xdata() for line in figure.axes[1].lines if line.get_gid() != "onset90"]
     assert [list(bar) for bar in bars] == [[50.0, 1000.0]] * 2
+
+
+def test_a_dataset_without_sides_has_its_regions_drawn_once() -> None:
+    regions, contrasts = region_tables()
+    scores = master().assign(hemisphere="both")
+    figure = geometry_brain.onsets(
+        contrasts.assign(hemisphere="both"), regions.assign(hemisphere="both"), scores, VIEW
+    )
+    assert len(drawn(figure.axes[0], "onset50")) == 2  # IFG, ATL
 
 
 def relations(**columns: Any) -> pd.DataFrame:

@@ -104,7 +104,9 @@ def onsets(table: pd.DataFrame, training: pd.DataFrame, scores: pd.DataFrame, vi
         message = "No model with four steps, or the dataset names no temporal and frontal regions."
         return style.empty(view, ONSETS_TITLE, message)
     palette = style.colours(select.by_size(contrasts))
-    regions = regions[regions["model"].isin(palette) & (regions["hemisphere"] != "both")]
+    regions = regions[regions["model"].isin(palette)]
+    if (one_side := regions["hemisphere"] != "both").any():
+        regions = regions[one_side]
     n_columns, n_regions = len(ONSET_LABELS), len(select.panels(regions))
     heights = (0.7 + 0.12 * n_regions * (1 + len(palette)), 0.7 + 0.25 * len(palette))
     subtitle = f"{select.interval_text(scores, view)} · fit {view.fit}"
