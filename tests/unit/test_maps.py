@@ -1,6 +1,7 @@
 """Maps hold the nested scores of voxels where the voxels are, and what follows from them."""
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -10,10 +11,14 @@ import xarray as xr
 from nilearn.image import swap_img_hemispheres
 from scipy import stats
 
-from lmcortex import maps, storage
+from lmcortex import maps, reporting, storage
+from lmcortex.config import Fit, Site, Study
+from lmcortex.datasets import Story
 from lmcortex.errors import InputError
 from lmcortex.figures import maps as figures
 from lmcortex.figures.style import View
+from lmcortex.plan import Plan
+from lmcortex.registry import Model
 
 PLACES = np.array([[-6.0, 0, 3], [6, 0, 3], [-2, 4, 3], [2, 4, 3], [-6, 8, -1]])
 # Of two layers, two folds and five voxels: by their mean inner r fold 0 takes layer 1, and fold 1
@@ -129,6 +134,67 @@ def test_maps_of_other_voxels_are_refused() -> None:
     one, other = maps.as_image(NESTED, PLACES), maps.as_image(NESTED[1:], PLACES[1:])
     with pytest.raises(InputError, match="5 and 4 voxels"):
         maps.subtract(one, other)
+
+
+def plan_of(n_models: int, **dataset: Any) -> Plan:
+    """Return the plan of a study of one story and of networks of growing size."""
+    story = {"kind": "story", "title": "S", "words": "w.tsv", "samples": 100, "tr": 2, **dataset}
+    shape = {"folder": "x", "n_layers": 2, "width": 8}
+    models = {
+        f"net-{i}": Model(name=f"net-{i}", family="ab"[i % 2], n_params=10**i, **shape)
+        for i in range(1, n_models + 1)
+    }
+    fit = {"kind": "story", "pooling": "word", "response": "glover", "folds": {"scheme": "runs"}}
+    return Plan(
+        name="s",
+        study=Study(
+            title="S", datasets=["d"], fits=["f"], models=[{"name": name} for name in models]
+        ),
+        site=Site(),
+        datasets={"d": Story.model_validate(story)},
+        fits={"f": Fit.model_validate(fit)},
+        models=models,
+        suites={},
+    )
+
+
+VOXELS = {"responses": "sub-{subject}.nii", "mask": "m.nii"}
+REGIONS = {
+    "responses": "{subject}.csv",
+    "targets": [{"target": "a", "roi": "A", "hemisphere": "L"}],
+}
+
+
+def test_regions_have_no_maps() -> None:
+    plan = plan_of(3, **REGIONS, subjects=["01", "02"])
+    assert plan.voxel_maps("{subject}") == plan.slope_maps() == []
+    assert reporting.mapped_runs(plan, "d") == reporting.cortex_pages(plan, "d", "f") == []
+
+
+@pytest.mark.parametrize(
+    ("people", "maps_of"),
+    [
+        ({"subjects": ["01"]}, {"01"}),
+        ({"subjects": ["01", "02"]}, {"average", "group"}),
+        ({"subjects": ["01", "02"], "average": False}, {"group"}),
+        ({"subjects": ["01", "02"], "individuals": ["01"]}, {"average"}),
+    ],
+)
+def test_voxels_have_maps_of_who_speaks_for_them(people, maps_of) -> None:
+    plan = plan_of(1, **VOXELS, **people)
+    assert set(plan.voxel_maps("{subject}")) == maps_of
+
+
+def test_slopes_need_three_models_of_known_size() -> None:
+    assert plan_of(2, **VOXELS, subjects=["01"]).slope_maps() == []
+    plan = plan_of(3, **VOXELS, subjects=["01"])
+    assert len(plan.slope_maps()) == 1 and len(plan.sized_maps()) == 3
+    assert plan.table("voxel_slopes") in plan.tables()
+
+
+def test_the_largest_model_of_each_family_is_drawn_and_the_largest_of_all_is_last() -> None:
+    plan = plan_of(4, **VOXELS, subjects=["01"])
+    assert [run.model for run in reporting.mapped_runs(plan, "d")] == ["net-3", "net-4"]
 
 
 @pytest.fixture

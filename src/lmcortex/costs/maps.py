@@ -26,7 +26,7 @@ def map_scores(plan: Plan, dataset: str, fit: str, model: str, subject: str) -> 
     layers = layer_blocks(plan.model(model).n_layers)[0]
     sizes = problem(plan, dataset, fit, model, layers, block)
     r = 2 * DOUBLE * sizes.layers * sizes.folds * sizes.targets / MIB
-    n_blocks = len(found.subjects) if subject == "group" and block != "all" else 1
+    n_blocks = len(found.single_subjects()) if subject == "group" and block != "all" else 1
     rows = VOXEL_BYTES * found.extent().targets * len(found.fitted_subjects()) / MIB
     seconds = TABLES_S + STATISTICS_S + n_blocks * r / READ_MB_S
     return Cost(STATISTICS_MB + 3 * r + rows, seconds, 2 * FLOAT * found.extent().targets / MIB)

@@ -30,9 +30,7 @@ def places_of(plan: Plan, dataset: str) -> int:
 
 def summaries_of(plan: Plan, dataset: str) -> int:
     """Return how many subjects speak for a dataset: their mean and the group, or the only one."""
-    found = plan.datasets[dataset]
-    several = len(found.subjects) > 1
-    return 1 + (several and found.average)
+    return len(plan.datasets[dataset].speaking_subjects())
 
 
 class Rows(NamedTuple):

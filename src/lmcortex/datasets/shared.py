@@ -109,9 +109,10 @@ class DatasetBase(Section):
 
     def speaking_subjects(self) -> list[str]:
         """Who speaks for the dataset: mean response and mean of scores, or its one subject."""
-        if len(self.subjects) == 1:
-            return self.subjects
-        return [*(["average"] if self.average else []), "group"]
+        fitted = self.fitted_subjects()
+        several = len(self.single_subjects()) > 1
+        means = [*(["average"] if "average" in fitted else []), *(["group"] if several else [])]
+        return means or fitted
 
     def has_voxels(self) -> bool:
         """Tell whether its targets are voxels, which have maps."""
