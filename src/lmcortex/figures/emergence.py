@@ -44,7 +44,7 @@ def emergence(
     shown = select.same_view(differences, scores, view)
     learning = shown[shown["role"].isin(["trained", "planted"]) & shown["step"].notna()]
     learning = learning[learning.groupby("model")["step"].transform("nunique") >= LEAST_STEPS]
-    rois = list(dict.fromkeys(gains["roi"]))
+    rois = sorted(dict.fromkeys(gains["roi"]), key=lambda roi: roi != "all")
     models = select.by_size(gains)
     tall = 0.3 * len(models) + 0.7
     heights = [2.4, tall] if len(learning) else [tall]
@@ -110,7 +110,9 @@ def _curve(axis: "Axes", rows: pd.DataFrame, colour: Any) -> None:
 def _gains(axis: "Axes", rows: pd.DataFrame, models: list[str], references: dict[str, Any]) -> None:
     axis.axvline(0, color="#777777", linewidth=0.9)
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("gain of left - right, r")
+    axis.set_xlabel("gain, r")
+    axis.locator_params(axis="x", nbins=3)
+    axis.tick_params(axis="x", labelsize=8)
     position = {model: y for y, model in enumerate(models)}
     for index, (against, colour) in enumerate(references.items()):
         here = rows[rows["against"] == against]

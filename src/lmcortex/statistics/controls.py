@@ -19,6 +19,7 @@ from lmcortex.statistics.scaling import GROUPS, PREDICTORS, final_outcomes, per_
 LARGE = 3e9  # parameters; above it, sizes are too much alike to rank models
 MIN_LARGE = 5
 RESAMPLES = 2000
+MIN_RESAMPLED = 8  # resamples of fewer models are often of almost one size
 ARCHITECTURE = ["log10_params", "n_layers", "width"]
 MIN_FAMILIES = 3
 COLUMNS = [
@@ -51,7 +52,7 @@ def control_scaling(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
     and `best_depth`, the depth of the layer with the highest r):
 
     * method `line`: the slope on each predictor; `statistic` is Pearson's r, the interval resamples
-      models. `models` is `all`, or `above 3e9` parameters where there are five such models.
+      eight or more models. `models` is `all`, or `above 3e9` parameters where five models are.
     * method `regression`: least squares on log10 parameters, layers and width together;
       `statistic` is t, and F in the row of predictor `all`, which has the `r2`.
     * method `mixed`: log10 parameters with an intercept for each family, by restricted maximum
@@ -103,8 +104,10 @@ def _line(models: pd.DataFrame, predictor: str) -> dict[str, Any]:
 
     first = models.iloc[0]
     x, y = models[predictor].to_numpy(float), models["value"].to_numpy(float)
-    slopes = resampled_slopes(x, y, generator("models", first["dataset"], first["fit"]))
-    low, high = interval(slopes)
+    low, high = np.nan, np.nan
+    if len(x) >= MIN_RESAMPLED:
+        rng = generator("models", first["dataset"], first["fit"])
+        low, high = interval(resampled_slopes(x, y, rng))
     over_models: Any = pearsonr(x, y)
     return {
         "predictor": predictor,
