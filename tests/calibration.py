@@ -109,22 +109,23 @@ def other_methods() -> bool:
 
 def slopes() -> bool:
     """Lay a line over four sizes of one true partial correlation through what is found of it."""
-    rng = np.random.default_rng(20607)
-    shape = SHAPES[1]
+    shape, sizes = SHAPES[1], np.array([7e7, 1.6e8, 4.1e8, 1e9])
     depth, steps = np.arange(1, shape[0] + 1) / shape[0], np.geomspace(1, 143000, shape[1])
     partial = Partial(shape, control_columns("log step", depth, steps))
-    sizes = np.array([7e7, 1.6e8, 4.1e8, 1e9])
-    covered = 0
-    for _ in range(N):
-        tests = []
-        for _ in sizes:
-            x, noise = smooth(shape, 0.8, rng), smooth(shape, 0.8, rng)
-            tests.append(matched_test(partial, x, SLOPE * x + noise))
-        r, n = np.array([(test.r, test.n_effective) for test in tests]).T
-        _, low, high = slope_over_sizes(sizes, r, n)
-        covered += low <= 0 <= high
-    print(f"{'growth with size, four sizes':78}{covered / N:9.0%}", flush=True)
-    return COVERAGE[0] <= covered / N <= COVERAGE[1]
+    shares = []
+    for rho in AUTOCORRELATIONS:
+        rng = np.random.default_rng(20607)
+        covered = 0
+        for _ in range(N):
+            grids = [[smooth(shape, rho, rng) for _ in range(2)] for _ in sizes]
+            tests = [matched_test(partial, x, SLOPE * x + noise) for x, noise in grids]
+            r, n = np.array([(test.r, test.n_effective) for test in tests]).T
+            _, low, high = slope_over_sizes(sizes, r, n)
+            covered += low <= 0 <= high
+        shares.append(covered / N)
+        print(f"{f'growth over four sizes, {rho}':78}{shares[-1]:9.0%}", flush=True)
+    # Shares of 200 are uncertain by 3 %: the three are judged together.
+    return COVERAGE[0] <= float(np.mean(shares)) <= COVERAGE[1]
 
 
 def modules() -> bool:
