@@ -227,3 +227,10 @@ def test_specs_hold_no_path_of_the_machine_and_no_checkpoint_list(
 
 def test_nearest_names_come_first() -> None:
     assert config.suggestion("pythia-70", ["gpt2", "pythia-70m"]) == "did you mean pythia-70m?"
+
+
+def test_windows_are_drawn_through_training(monkeypatch, data_dir: Path) -> None:
+    monkeypatch.setenv("LMCORTEX_DATA", str(data_dir))
+    plan = load_plan({"study": "books-windows"}, CONFIG)
+    assert plan.shown_windows("books-l") == ["step2000", "step16", "step256", "untrained-seed1"]
+    assert plan.shown_windows("minilm") == ["main", "untrained-seed1"]
