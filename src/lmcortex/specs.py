@@ -121,7 +121,7 @@ def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -
         **cell,
         **plan.fits[fit].model_dump(mode="json", include=inference),
         "n_layers": plan.model(model).n_layers,
-        "rois": plan.datasets[dataset].roi_spheres(),
+        "rois": plan.datasets[dataset].roi_definitions(),
     }
 
 

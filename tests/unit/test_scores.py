@@ -227,6 +227,26 @@ def test_spheres_take_their_voxels_on_both_sides(rng):
     assert sizes == {"L": 2, "R": 1}
 
 
+def test_reliable_voxels_are_those_strictly_above_a_percentile_of_the_ceilings(rng):
+    fit = made_fit(rng).assign_coords({axis: ("target", np.zeros(4)) for axis in "xyz"})
+    rois = {"reliable": {"above_percentile": 50}}
+    scores, _ = score_rois([fit], ceilings(values=(0.1, 0.2, 0.2, 0.7)), {**SPEC, "rois": rois})
+    found = scores[(scores["roi"] == "reliable") & (scores["layer"] == -1)]
+    assert found[["n_targets", "ceiling"]].to_numpy().tolist() == [[1, 0.7]]
+
+
+def test_subjects_without_predictions_have_scores_and_leave_inference_to_the_group(rng):
+    whole = made_fit(rng, subjects=("01", "02", "03"))
+    without = whole.drop_vars(["prediction", "response"])
+    expected, _ = score_rois([whole], ceilings(("01", "02", "03")), SPEC)
+    found, draws = score_rois([without], ceilings(("01", "02", "03")), SPEC)
+    assert np.array_equal(found["r"], expected["r"])
+    single = found["subject"] != "group"
+    assert found.loc[single, ["ci_low", "ci_high", "p"]].isna().all(axis=None)
+    assert np.array_equal(found.loc[~single, "p"], expected.loc[~single, "p"], equal_nan=True)
+    assert set(draws["subject"]) == {"group"}
+
+
 def test_an_roi_without_targets_is_refused(rng):
     fit = made_fit(rng).assign_coords({axis: ("target", np.zeros(4)) for axis in "xyz"})
     rois = {"TP": {"center": [-48, 15, -27], "radius": 10}}

@@ -52,6 +52,12 @@ class Sphere(Section):
     radius: float = Field(default=10, gt=0, description="mm")
 
 
+class Reliable(Section):
+    """An ROI of a voxel-wise dataset: the voxels with the highest ceilings."""
+
+    above_percentile: float = Field(ge=0, lt=100, description="of the ceilings of all voxels")
+
+
 class Context(Section):
     """How much of a story a model reads at once."""
 
@@ -76,7 +82,9 @@ class DatasetBase(Section):
     voxelwise: bool = Field(
         default=False, description="one fitting job per subject; ROIs are `rois`"
     )
-    rois: dict[Label, Sphere] = Field(default={}, description="spheres of a voxel-wise dataset")
+    rois: dict[Label, Sphere | Reliable] = Field(
+        default={}, description="ROIs of a voxel-wise dataset: spheres, or reliable voxels"
+    )
     lobes: dict[Literal["temporal", "frontal"], list[Label]] = Field(
         default={}, description="ROIs whose learning curves are compared (docs/geometry.md)"
     )
@@ -122,8 +130,8 @@ class DatasetBase(Section):
         """Tell whether some ROI has targets in both hemispheres."""
         return True
 
-    def roi_spheres(self) -> dict[str, Any]:
-        return {roi: sphere.model_dump(mode="json") for roi, sphere in sorted(self.rois.items())}
+    def roi_definitions(self) -> dict[str, Any]:
+        return {roi: found.model_dump(mode="json") for roi, found in sorted(self.rois.items())}
 
     def network_files(self) -> Files:
         """The files that say which networks there are beside the ROIs of the targets."""

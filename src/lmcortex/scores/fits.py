@@ -89,6 +89,7 @@ def split_subjects(
                 f"ceiling of {spec['dataset']}: no row for sub-{subject}, target {missing}; "
                 "estimate the ceilings again"
             )
+        ceilings = known.loc[keys].to_numpy(float)
         by_fold = {
             name: np.concatenate([part[name][..., here].to_numpy() for part in parts])
             for name in ("r_test", "r_inner", "alpha_index")
@@ -96,26 +97,30 @@ def split_subjects(
         yield SubjectFit(
             subject=subject,
             **by_fold,
-            ceiling=known.loc[keys].to_numpy(float),
+            ceiling=ceilings,
             hemisphere=labels["hemisphere"].to_numpy().astype(str),
-            rois=_roi_members(labels, spec.get("rois") or {}, roi, f"sub-{subject}"),
+            rois=_roi_members(labels, ceilings, spec.get("rois") or {}, roi, f"sub-{subject}"),
             parts=parts,
             first=here.start,
         )
 
 
 def _roi_members(
-    labels: "xr.Dataset", spheres: Mapping[str, Any], roi: str, where: str
+    labels: "xr.Dataset",
+    ceilings: np.ndarray,
+    definitions: Mapping[str, Any],
+    roi: str,
+    where: str,
 ) -> dict[str, np.ndarray]:
     """Return which targets belong to each ROI asked for."""
     names = labels["roi"].to_numpy().astype(str)
     members = {name: names == name for name in dict.fromkeys(names)}
-    if spheres:
-        x, y, z = (labels[axis].to_numpy() for axis in "xyz")
-        left = np.stack([np.where(labels["hemisphere"].to_numpy() == "R", -x, x), y, z], axis=1)
+    if definitions:
         members = {
-            name: np.linalg.norm(left - np.array(sphere["center"]), axis=1) <= sphere["radius"]
-            for name, sphere in spheres.items()
+            name: _in_sphere(labels, **definition)
+            if "center" in definition
+            else ceilings > np.percentile(ceilings, definition["above_percentile"])
+            for name, definition in definitions.items()
         }
     members[ALL] = np.ones(len(names), dtype=bool)
     if roi not in members:
@@ -124,6 +129,13 @@ def _roi_members(
         if not mask.any():
             raise InputError(f"{where}: ROI {name} holds no target; move its center or drop it")
     return members if roi == ALL else {roi: members[roi]}
+
+
+def _in_sphere(labels: "xr.Dataset", center: Sequence[float], radius: float) -> np.ndarray:
+    """Return which targets lie in a sphere on the left, or in its mirror image on the right."""
+    x, y, z = (labels[axis].to_numpy() for axis in "xyz")
+    left = np.stack([np.where(labels["hemisphere"].to_numpy() == "R", -x, x), y, z], axis=1)
+    return np.linalg.norm(left - np.array(center), axis=1) <= radius
 
 
 def draw_samples(fit: "xr.Dataset", spec: Mapping[str, Any]) -> Sampling:
