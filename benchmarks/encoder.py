@@ -1,10 +1,10 @@
 """How fast encoders are fitted, beside himalaya, scikit-learn and the least that the products take.
 
-Every way does the same work on the same made-up data: all outer folds of one layer, 17 penalties, each
-target's own chosen on the other folds. Each runs in a process of its own, in turn; seconds are medians.
-The floor is what the matrix products of targets take at the rate that the largest of them reaches
-here, plus the eigendecompositions of all distinct training sets, timed by themselves. The scores of all
-ways are compared.
+Every way does the same work on the same made-up data: all outer folds of one layer, 17 penalties,
+each target's own chosen on the other folds. Each runs in a process of its own, in turn; seconds are
+medians. The floor is what the matrix products of targets take at the rate that the largest of them
+reaches here, plus the eigendecompositions of all distinct training sets, timed by themselves. The
+scores of all ways are compared.
 
     python benchmarks/encoder.py --cases alice voxels --runs 3
 """
