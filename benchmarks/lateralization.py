@@ -63,10 +63,13 @@ def simulate(width: int) -> Story:
 
 
 def our_regressors(story: Story) -> np.ndarray:
-    """Build the operator, and take all layers through it; return the first, z-scored by run."""
+    """Build the operator, and take all layers through it; return one, z-scored by run."""
     [to_samples] = sample_operators("words", story.items, story.words, SPEC)
     runs = story.items["run"].to_numpy()
-    return [scale_columns(to_samples(story.states), runs)[0] for _ in range(LAYERS)][0]
+    scaled = np.empty(0)
+    for _ in range(LAYERS):
+        scaled, _ = scale_columns(to_samples(story.states), runs)
+    return scaled
 
 
 def published_regressors(story: Story, units: int) -> np.ndarray:
