@@ -132,6 +132,11 @@ class Fit(Section):
     )
     folds: Folds
     alphas: Alphas = Alphas()
+    nuisance: list[Baseline] = Field(
+        default=[],
+        description="baselines that are known already: a model is fitted beside them (banded "
+        "ridge), and scored by what it predicts beyond them",
+    )
     layer_choice: Literal["nested", "test"] = Field(
         default="nested",
         description="nested: by inner folds; test: the best test score, as in Bonnasse-Gahot & "
@@ -149,6 +154,8 @@ class Fit(Section):
             raise ValueError("pooling is `word` for a story, `last` or `mean` for sentences")
         if story != (self.response is not None):
             raise ValueError("a story needs `response`, and sentences have none")
+        if self.nuisance and (self.alphas.scale, self.alphas.choice) != ("trace", "target"):
+            raise ValueError("beside a nuisance, alphas are scaled by the trace, for each target")
         return self
 
 

@@ -135,8 +135,8 @@ def resampled_correlations(
 
     Parameters
     ----------
-    measured : (n_samples, n_targets).
-    predicted : (n_predictions, n_samples, n_targets), several predictions of the same targets.
+    measured, predicted : (n_predictions, n_samples, n_targets): several predictions of the same
+        targets, most often with the same responses.
     folds : (n_samples,).
     weights : (n, n_samples), from `resampling_weights`; the same for all targets.
 
@@ -150,11 +150,12 @@ def resampled_correlations(
     for fold in numbers:
         here = folds == fold
         w = weights[:, here] / weights[:, here].sum(axis=1, keepdims=True)
-        # Standardised first, so that the sums of squares below lose no digits.
-        y = standardise(measured[here])
-        mean_y = w @ y
-        variance_y = w @ y**2 - mean_y**2
         for i in range(n_predictions):
+            # Standardised first, so that the sums of squares below lose no digits.
+            if i == 0 or measured.strides[0]:
+                y = standardise(measured[i, here])
+                mean_y = w @ y
+                variance_y = w @ y**2 - mean_y**2
             x = standardise(predicted[i, here])
             mean_x = w @ x
             covariance = w @ (y * x) - mean_y * mean_x

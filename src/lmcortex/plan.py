@@ -468,6 +468,17 @@ class Plan:
             for run in self.sized_runs(dataset)
         ]
 
+    def nuisance_files(self, dataset: str, fit: str) -> list[str]:
+        """The features that a fit takes for known."""
+        return [
+            paths.FEATURES.format(
+                dataset=dataset,
+                model=name,
+                checkpoint="seed1" if name.startswith("random-") else "main",
+            )
+            for name in self.fits[fit].nuisance
+        ]
+
     def response_files(self, dataset: str, subjects: str = "all") -> list[str]:
         """The responses that a fit reads: of one subject, or of all and their mean."""
         labels = self.datasets[dataset].fitted_subjects() if subjects == "all" else [subjects]

@@ -87,7 +87,7 @@ def compute_baseline(plan: Plan, dataset: str, model: str, checkpoint: str) -> S
 
 def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -> Spec:
     settings = plan.fits[fit].model_dump(
-        mode="json", include={"pooling", "response", "folds", "alphas"}
+        mode="json", include={"pooling", "response", "folds", "alphas", "nuisance"}
     )
     cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
     found = plan.datasets[dataset]

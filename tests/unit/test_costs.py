@@ -24,7 +24,7 @@ from lmcortex.config import Fit, Site, Study, Text
 from lmcortex.costs import MIB, Cost
 from lmcortex.datasets import Sentences, SimulatedSentences, SimulatedStory, Story
 from lmcortex.datasets.shared import UNKNOWN_ROWS
-from lmcortex.encoding import devices, ridge, rotations
+from lmcortex.encoding import banded, devices, ridge, rotations
 from lmcortex.features import batches
 from lmcortex.features.stories import windows
 from lmcortex.folds import make_folds
@@ -172,6 +172,7 @@ def test_constants_are_those_of_the_code() -> None:
     assert costs.windows.BATCH_PLACES == differences.BATCH_PLACES
     assert costs.windows.HALVES == differences.HALVES
     assert costs.encoding.COLUMNS_AT_ONCE == ridge.COLUMNS_AT_ONCE
+    assert len(banded.SHARES) == costs.encoding.MIXTURES
     assert costs.encoding.COLUMNS_PER_BATCH == regions.COLUMNS_PER_BATCH
     for name in ("random-embedding", "random-vector"):
         assert costs.features.BASELINE_WIDTHS[name] == baselines.EMBEDDING_WIDTH

@@ -23,6 +23,7 @@ SPEC = {
     "alphas": ALPHAS,
     "dtype": "float64",
     "predictions": "all",
+    "nuisance": [],
 }
 WORDS = pd.DataFrame({"run": [], "onset": [], "duration": []})
 

@@ -37,7 +37,7 @@ def test_a_permutation_moves_whole_blocks_within_their_fold(rng):
 def test_resampled_correlations_are_those_of_the_repeated_samples(rng):
     y, p = rng.standard_normal((2, 60, 4))
     weights = inference.resampling_weights(FOLDS, np.arange(60), 5, rng)
-    found = inference.resampled_correlations(y, p[None], FOLDS, weights)[0]
+    found = inference.resampled_correlations(y[None], p[None], FOLDS, weights)[0]
     for draw, row in zip(weights.astype(int), found, strict=True):
         for target in range(4):
             by_fold = [
@@ -113,7 +113,7 @@ def test_the_interval_holds_the_true_correlation_95_percent_of_the_time(rng):
         x = rng.standard_normal((300, 1))
         y = truth * x + np.sqrt(1 - truth**2) * rng.standard_normal((300, 1))
         weights = inference.resampling_weights(folds, np.arange(300), 200, rng)
-        draws = inference.resampled_correlations(y, x[None], folds, weights)[0, :, 0]
+        draws = inference.resampled_correlations(y[None], x[None], folds, weights)[0, :, 0]
         low, high = inference.interval(draws)
         covered += low <= truth <= high
     assert covered / 300 == pytest.approx(0.95, abs=0.035)

@@ -132,6 +132,10 @@ def fitted_responses(wildcards):
     return PLAN.response_files(wildcards.dataset, wildcards.subject)
 
 
+def fit_nuisance(wildcards):
+    return PLAN.nuisance_files(wildcards.dataset, wildcards.fit)
+
+
 def suite_manifest(wildcards):
     suite = PLAN.model(wildcards.model).suite
     return {"suite": paths.SUITE.format(suite=suite)} if suite else {}

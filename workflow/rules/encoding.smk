@@ -5,6 +5,7 @@ rule fit_encoding:
         word_table=paths.WORDS,
         features=paths.FEATURES,
         responses=fitted_responses,
+        nuisance=fit_nuisance,
     output:
         paths.FIT,
     log:
@@ -23,7 +24,8 @@ rule fit_encoding:
         code=code_of("fit_encoding"),
     shell:
         "python workflow/scripts/fit_encoding.py --items {input.item_table} --words {input.word_table}"
-        " --features {input.features} --responses {input.responses:q} --layers {wildcards.layer}"
+        " --features {input.features} --responses {input.responses:q} --nuisance {input.nuisance}"
+        " --layers {wildcards.layer}"
         " --spec {params.spec:q} --threads {threads} --device {resources.device}"
         " --batch {resources.batch} --output {output} 2> {log}"
 

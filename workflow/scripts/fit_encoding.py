@@ -13,6 +13,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--features", required=True)
     parser.add_argument("--responses", required=True, nargs="+", help="one file per subject")
+    parser.add_argument("--nuisance", nargs="*", default=[], help="features that are known already")
     parser.add_argument("--items", required=True)
     parser.add_argument("--words", required=True)
     parser.add_argument("--layers", help="07, or 00-12 for a block; all when not given")
@@ -35,7 +36,15 @@ def main() -> None:
             storage.growing_dataset(frame, variables, args.output)
         )
         dropped = encoding.fill_fit(
-            fit, features, responses, items, words, spec, device=device, batch=args.batch
+            fit,
+            features,
+            responses,
+            items,
+            words,
+            spec,
+            nuisance=[encoding.read_features(path, spec["pooling"]) for path in args.nuisance],
+            device=device,
+            batch=args.batch,
         )
         cell = f"{spec['model']} {spec['checkpoint']}, fit {spec['fit']}"
         facts = {"device": device, "dtype": spec["dtype"], "tf32": False}

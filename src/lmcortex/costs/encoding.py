@@ -28,6 +28,7 @@ from lmcortex.plan import Plan
 # Constants of modules that are too heavy to import here; a test compares them.
 COLUMNS_AT_ONCE = 4000
 COLUMNS_PER_BATCH = 2000
+MIXTURES = 9  # of a model's kernel with a nuisance's
 PERMUTED_S = 2.5e-9  # seconds to fetch one sample of a permuted series and multiply it
 
 
@@ -47,6 +48,7 @@ class Problem(NamedTuple):
     batch: int
     single: bool  # precision of the products with targets
     kept: int  # targets whose predictions are kept
+    mixtures: int = 1  # of the model's and a nuisance's kernel
 
 
 def problem(plan: Plan, dataset: str, fit: str, model: str, layer: str, subject: str) -> Problem:
@@ -76,6 +78,7 @@ def problem(plan: Plan, dataset: str, fit: str, model: str, layer: str, subject:
         batch=min(targets, plan.site.targets_per_batch),
         single=specs.target_dtype(found) == "float32",
         kept=targets if keeps else 0,
+        mixtures=MIXTURES if settings.nuisance else 1,
     )
 
 
@@ -92,7 +95,7 @@ def solution(sizes: Problem) -> Solution:
     n, p, t, k, a = sizes[:5]
     train, inner, test = n * (k - 1) / k, n * (k - 2) / k, n / k
     size, batch = FLOAT if sizes.single else DOUBLE, sizes.batch
-    by_columns = p < train
+    by_columns = p < train and sizes.mixtures == 1
     rank, rank_inner = (p, p) if by_columns else (train, inner)
 
     def decompose(m: float, held: float) -> float:
@@ -113,7 +116,7 @@ def solution(sizes: Problem) -> Solution:
         + 4 * DOUBLE * k * a * batch
     )
     return Solution(
-        bytes=DOUBLE * (n**2 + (n * p if by_columns else 0))
+        bytes=DOUBLE * (n**2 * sizes.mixtures + (n * p if by_columns else 0))
         + size * rotations
         + max(DOUBLE * working, of_targets),
         decomposing=2 * n**2 * p
@@ -139,12 +142,12 @@ def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, layer: str, sub
     shared = operator + states + responses
     if on_gpu(plan):
         rate = GPU.float32 if sizes.single else GPU.float64
-        seconds = solved.decomposing / GPU.float64 + solved.predicting / rate
+        seconds = sizes.mixtures * (solved.decomposing / GPU.float64 + solved.predicting / rate)
         memory = host + (shared + 3 * DOUBLE * n * sizes.batch) / MIB
         seconds = RIDGE_S + CUDA_S + layers * seconds
         return Cost(memory, seconds, disk, CONTEXT_MB + solved.bytes / MIB)
     rate = CORE.float32 if sizes.single else CORE.float64
-    seconds = solved.decomposing / CORE.float64 + solved.predicting / rate
+    seconds = sizes.mixtures * (solved.decomposing / CORE.float64 + solved.predicting / rate)
     return Cost(host + (shared + solved.bytes) / MIB, RIDGE_S + layers * seconds, disk)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmcortex.encoding.banded import fit_banded
 from lmcortex.encoding.design import (
     Features,
     Operator,
@@ -62,6 +63,7 @@ def fit_encoding(
     words: "pd.DataFrame",
     spec: Mapping[str, Any],
     *,
+    nuisance: Sequence[Features] = (),
     device: str = "cpu",
     batch: int = TARGETS_PER_BATCH,
 ) -> "xr.Dataset":
@@ -76,8 +78,9 @@ def fit_encoding(
     features : rows of `items` or `words`, and (n_rows, width) arrays by layer.
     responses : from `stack_responses`.
     items, words : the stimulus tables.
-    spec : `folds`, `alphas`, `kind`, `response`, `dtype`, `predictions`; `dataset`, `fit`, `model`,
-        `checkpoint`.
+    spec : `folds`, `alphas`, `nuisance`, `kind`, `response`, `dtype`, `predictions`; `dataset`,
+        `fit`, `model`, `checkpoint`.
+    nuisance : features that are known already; what is scored is what the model adds.
     device : `cpu` or `cuda`.
     batch : targets that are fitted at a time, which bounds memory.
 
@@ -85,7 +88,8 @@ def fit_encoding(
     -------
     Dataset with dims layer, fold, sample, target: `r_test`, `r_inner`, `alpha_index`, `test_fold`;
     and `prediction` (out of fold, float32), `response`, unless `predictions` is `average` and these
-    responses are not. r with a constant is 0 by definition.
+    responses are not. Beside a nuisance, `response` is what it leaves, layer by layer. r with a
+    constant is 0 by definition.
 
     Raises
     ------
@@ -98,7 +102,17 @@ def fit_encoding(
         name: np.empty([frame.sizes[dim] for dim in dims], dtype)
         for name, (dims, dtype) in variables.items()
     }
-    dropped = fill_fit(filled, features, responses, items, words, spec, device=device, batch=batch)
+    dropped = fill_fit(
+        filled,
+        features,
+        responses,
+        items,
+        words,
+        spec,
+        nuisance=nuisance,
+        device=device,
+        batch=batch,
+    )
     found = {name: (dims, filled[name]) for name, (dims, _) in variables.items()}
     return frame.assign(found).assign_attrs(n_dropped_columns=json.dumps(dropped))
 
@@ -114,7 +128,7 @@ def fit_variables(
     """Return the dimensions and the dtype of each variable of a fit."""
     kept = {
         "prediction": (("layer", "sample", "target"), "float32"),
-        "response": (("sample", "target"), "float64"),
+        "response": (("layer",) * bool(spec["nuisance"]) + ("sample", "target"), "float64"),
     }
     return {
         "r_test": (BY_FOLD, "float64"),
@@ -156,6 +170,7 @@ def fill_fit(
     words: "pd.DataFrame",
     spec: Mapping[str, Any],
     *,
+    nuisance: Sequence[Features] = (),
     device: str,
     batch: int,
 ) -> list[int]:
@@ -164,7 +179,7 @@ def fill_fit(
     Parameters
     ----------
     fit : the arrays of `fit_variables`, in memory or in a file.
-    features, responses, items, words, spec, device, batch : see `fit_encoding`.
+    features, responses, items, words, spec, nuisance, device, batch : see `fit_encoding`.
 
     Returns
     -------
@@ -172,38 +187,66 @@ def fill_fit(
     """
     folds, settings = make_folds(spec["folds"], items), penalties(spec)
     n_train = min(len(folds.outer(fold)[0]) for fold in range(folds.n))
-    dropped, any_width = [], False
+    known = _known_kernel(nuisance, items, words, spec, device)
     operators = sample_operators(features.rows, items, words, spec)
     n_rows = len(items if features.rows == "items" else words)
+    dropped, any_width = [], False
+
+    def batches() -> Iterator[tuple[slice, np.ndarray]]:
+        return target_batches(responses, batch)
+
     for row, layer in enumerate(_progress(features.layers)):
         states = features.layers[layer]
         _check_states(states, n_rows, f"{spec['model']} {spec['checkpoint']} layer {layer}")
         blocks = _Blocks(states, operators, items["run"].to_numpy())
-        stimulus = stimulus_of(blocks, n_train, device)
+        # The bands of a mixture are kernels, however few columns they have.
+        stimulus = stimulus_of(blocks, n_train if known is None else 0, device)
         dropped.append(blocks.n_dropped)
         any_width = any_width or stimulus.width > 0
-        batches = fit_layer(
-            stimulus,
-            lambda: target_batches(responses, batch),
-            folds,
-            settings,
-            device=device,
-            dtype=spec["dtype"],
-        )
-        for where, found in batches:
+        where = {"device": device, "dtype": spec["dtype"]}
+        if known is None or not stimulus.width:
+            found = fit_layer(stimulus, batches, folds, settings, **where)
+        else:
+            sizes = responses.sizes["target"]
+            banded = fit_banded(
+                stimulus.kernel, known, batches, sizes, folds, settings.grid, **where
+            )
+            found = [(slice(0, sizes), banded)]
+        for targets, values in found:
             for name in ("r_test", "r_inner", "alpha_index"):
-                fit[name][row, :, where] = getattr(found, name)
+                fit[name][row, :, targets] = getattr(values, name)
             if "prediction" in fit:
-                fit["prediction"][row, :, where] = found.prediction
+                fit["prediction"][row, :, targets] = values.prediction
+                if known is not None:
+                    fit["response"][row, :, targets] = values.response
     if not any_width:
         raise InputError(
             f"{spec['model']} {spec['checkpoint']} on {spec['dataset']}: every feature is constant "
             "over the samples; use another pooling or leave the model out"
         )
-    if "response" in fit:
-        for where, values in target_batches(responses, batch):
-            fit["response"][:, where] = values
+    if "response" in fit and known is None:
+        for targets, values in batches():
+            fit["response"][:, targets] = values
     return dropped
+
+
+def _known_kernel(
+    nuisance: Sequence[Features],
+    items: "pd.DataFrame",
+    words: "pd.DataFrame",
+    spec: Mapping[str, Any],
+    device: str,
+) -> Any:
+    """Return the kernel of all that is known already, which all layers share; None without any."""
+    kernel, runs = None, items["run"].to_numpy()
+    for features in nuisance:
+        operators = sample_operators(features.rows, items, words, spec)
+        for states in features.layers.values():
+            known = stimulus_of(_Blocks(states, operators, runs), 0, device)
+            if not known.width:
+                raise InputError(f"{spec['dataset']}: a nuisance of fit {spec['fit']} is constant")
+            kernel = known.kernel if kernel is None else kernel + known.kernel
+    return kernel
 
 
 class _Blocks:

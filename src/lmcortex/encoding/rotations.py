@@ -49,11 +49,13 @@ class Stimulus(NamedTuple):
     ----------
     width : number of columns.
     trace : of the kernel, the sum of squares of all columns.
+    kernel : (n_samples, n_samples).
     rotate : takes the indices of a training set, and those of held out samples by fold.
     """
 
     width: int
     trace: float
+    kernel: Array
     rotate: Callable[[np.ndarray, Mapping[int, np.ndarray]], Rotation]
 
 
@@ -89,7 +91,7 @@ def stimulus_of(blocks: Iterable[np.ndarray], n_train: int, device: str) -> Stim
         def rotate(train: np.ndarray, held: Mapping[int, np.ndarray]) -> Rotation:
             return rotate_samples(kernel, train, held)
 
-    return Stimulus(width, trace, rotate)
+    return Stimulus(width, trace, kernel, rotate)
 
 
 def rotate_columns(columns: Array, train: np.ndarray, held: Mapping[int, np.ndarray]) -> Rotation:

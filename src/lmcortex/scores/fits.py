@@ -53,10 +53,16 @@ class SubjectFit:
         return "prediction" in self.parts[0]
 
     def read(self, batch: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Read some targets' responses (n_samples, n), and predictions (n_layers, n_samples, n)."""
+        """Read some targets' responses and predictions, both (n_layers, n_samples, n).
+
+        Responses are a view of the same for all layers, unless each layer has its own.
+        """
         here = slice(self.first + batch.start, self.first + batch.stop)
-        predictions = [part["prediction"][:, :, here].to_numpy() for part in self.parts]
-        return self.parts[0]["response"][:, here].to_numpy(), np.concatenate(predictions)
+        parts = [part.isel(target=here) for part in self.parts]
+        prediction = np.concatenate([part["prediction"].to_numpy() for part in parts])
+        if "layer" in parts[0]["response"].dims:
+            return np.concatenate([part["response"].to_numpy() for part in parts]), prediction
+        return np.broadcast_to(parts[0]["response"].to_numpy(), prediction.shape), prediction
 
 
 def group_files(fits: Sequence["xr.Dataset"]) -> list[list["xr.Dataset"]]:

@@ -159,11 +159,13 @@ def _resample(
                 continue
             in_roi = [(i, place) for i, place in enumerate(places) if place.roi == roi]
             choice = in_roi[0][1].choice[:, batch][:, here]
-            nested = np.take_along_axis(prediction[..., here], choice[sampling.folds][None], axis=0)
-            measured = response[:, here]
+            measured, nested = (
+                np.take_along_axis(values[..., here], choice[sampling.folds][None], axis=0)
+                for values in (response, prediction)
+            )
             drawn = resampled_correlations(measured, nested, sampling.folds, sampling.weights)
             permuted = permuted_correlations(
-                measured, nested[0], sampling.folds, sampling.permutations
+                measured[0], nested[0], sampling.folds, sampling.permutations
             )
             for i, place in in_roi:
                 side = place.members[batch][here]
