@@ -9,6 +9,7 @@ import pytest
 from lmcortex import responses, stimuli
 from lmcortex.config import read_yaml
 from lmcortex.datasets import Story
+from lmcortex.datasets.shared import Sphere
 from lmcortex.drift import detrend, drift_basis, remove_drift
 from lmcortex.errors import InputError
 from lmcortex.volumes import find_voxels, grid_of, read_voxels, stated_grid
@@ -266,6 +267,7 @@ def test_spheres_of_the_little_prince_hold_the_published_voxels(data_dir, monkey
     sides = {
         roi: {"spheres": [sphere.center, [-sphere.center[0], *sphere.center[1:]]], "radius": 10}
         for roi, sphere in dataset.rois.items()
+        if isinstance(sphere, Sphere)
     }
     voxels, _ = find_voxels(stated_grid(dataset.responses_spec()["grid"]), str(mask), sides)
     counts = {roi: set(part.value_counts("hemisphere")) for roi, part in voxels.groupby("roi")}

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from lmcortex.config import load_texts
 from lmcortex.datasets import Dataset, Sentences, Story
+from lmcortex.datasets.shared import Sphere
 from lmcortex.registry import load_suites
 from lmcortex.stimuli import samples_per_run
 from lmcortex.suite import pydoc_passages
@@ -131,7 +132,8 @@ def around_rois(dataset: Story) -> np.ndarray:
     index = np.stack(np.meshgrid(*map(np.arange, GRID), indexing="ij"), axis=-1)
     place = index @ AFFINE[:3, :3] + AFFINE[:3, 3]
     place[..., 0] = -np.abs(place[..., 0])  # spheres are given on the left, and mirrored
-    away = [np.linalg.norm(place - sphere.center, axis=-1) for sphere in dataset.rois.values()]
+    spheres = [roi for roi in dataset.rois.values() if isinstance(roi, Sphere)]
+    away = [np.linalg.norm(place - sphere.center, axis=-1) for sphere in spheres]
     return np.min(away, axis=0) <= 16
 
 
