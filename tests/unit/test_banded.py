@@ -71,6 +71,12 @@ def test_a_model_that_only_knows_the_nuisance_adds_nothing(rng, folds):
     assert abs(found.r_test.mean()) < 0.05
 
 
+def test_features_without_columns_add_nothing(rng, folds):
+    nuisance, values = rng.standard_normal((N, 4)), rng.standard_normal((N, 5))
+    found = banded(np.empty((N, 0)), nuisance, values, folds, shares=(0.0,))
+    assert (found.prediction == 0).all() and (found.r_test == 0).all()
+
+
 def test_what_a_model_adds_to_a_stronger_nuisance_is_found(rng, folds):
     nuisance, model = rng.standard_normal((N, 4)), rng.standard_normal((N, 10))
     added = model @ rng.standard_normal((10, 40)) / np.sqrt(10)

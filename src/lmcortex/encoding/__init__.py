@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmcortex.encoding.banded import fit_banded
+from lmcortex.encoding.banded import SHARES, fit_banded
 from lmcortex.encoding.design import (
     Features,
     Operator,
@@ -204,14 +204,15 @@ def fill_fit(
         dropped.append(blocks.n_dropped)
         any_width = any_width or stimulus.width > 0
         where = {"device": device, "dtype": spec["dtype"]}
-        if known is None or not stimulus.width:
+        if known is None:
             found = fit_layer(stimulus, batches, folds, settings, **where)
         else:
-            sizes = responses.sizes["target"]
+            shares = SHARES if stimulus.width else (0.0,)
+            bands, n_targets = (stimulus.kernel, known), responses.sizes["target"]
             banded = fit_banded(
-                stimulus.kernel, known, batches, sizes, folds, settings.grid, **where
+                *bands, batches, n_targets, folds, settings.grid, shares=shares, **where
             )
-            found = [(slice(0, sizes), banded)]
+            found = [(slice(0, n_targets), banded)]
         for targets, values in found:
             for name in ("r_test", "r_inner", "alpha_index"):
                 fit[name][row, :, targets] = getattr(values, name)

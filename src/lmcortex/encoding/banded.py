@@ -70,10 +70,12 @@ def fit_banded(
     Parameters
     ----------
     model, nuisance : kernels (n_samples, n_samples); each is divided by its mean diagonal.
+    n_targets : of all batches.
     batches : see `lmcortex.encoding.ridge.fit_layer`.
     grid : (n_alphas,), multiples of the mean diagonal of the mixed kernel.
+    shares : of the model in the mixture; 0 alone for features without columns.
     """
-    kernels = [kernel / kernel.diagonal().mean() for kernel in (model, nuisance)]
+    kernels = [_unit(model), _unit(nuisance)]
     mixtures = [_mixture([share * kernels[0], (1 - share) * kernels[1]], folds) for share in shares]
     chosen = _choose(mixtures, batches, n_targets, folds, grid, device, dtype)
     prediction = np.empty((len(folds.test), n_targets))
@@ -100,6 +102,12 @@ def fit_banded(
     tests = [folds.outer(fold)[1] for fold in range(folds.n)]
     r_test = np.stack([correlate(response[test], prediction[test]) for test in tests])
     return BandedFit(r_test, chosen.r, chosen.alpha, prediction, response)
+
+
+def _unit(kernel: Array) -> Array:
+    """Divide a kernel by its mean diagonal; that of features without columns stays 0."""
+    scale = float(kernel.diagonal().mean())
+    return kernel / scale if scale else kernel
 
 
 def _mixture(kernels: Sequence[Array], folds: Folds) -> Stimulus:

@@ -96,25 +96,26 @@ def fit_layer(
     outer = rotate_outer(stimulus, folds, dtype)
     common = None
     if penalties.common:
-        common = _common_index(
-            (inner_scores(inner, put(measured, device, dtype), alphas, folds.n)[1], measured)
+        common = _choose_for_all(
+            inner_scores(inner, put(measured, device, dtype), alphas, folds.n)[1]
             for _, measured in batches()
         )
     for where, measured in batches():
         targets = put(measured, device, dtype)
-        loss, r = inner_scores(inner, targets, alphas, folds.n)
-        index = loss.argmin(axis=1) if common is None else np.tile(common, (1, len(targets[0])))
+        if common is None:
+            chosen = _choose_for_each(*inner_scores(inner, targets, alphas, folds.n))
+        else:
+            chosen = Chosen(common.index[:, where], common.r[:, where])
         prediction = np.empty(measured.shape)
         for fold, rotation in enumerate(outer):
             held = rotation.held[fold]
-            deviation, mean = predict(rotation, targets, alphas, index[fold], fold)
+            deviation, mean = predict(rotation, targets, alphas, chosen.index[fold], fold)
             # In double precision: a deviation can be far smaller than the mean.
             prediction[held.samples] = take(deviation) + take(mean).astype(np.float64)
-        if not (np.isfinite(loss).all() and np.isfinite(prediction).all()):
+        if not (np.isfinite(chosen.r).all() and np.isfinite(prediction).all()):
             raise FloatingPointError("ridge: a prediction is not finite though its input was")
         r_test = np.stack([correlate(measured[test], prediction[test]) for test in _tests(folds)])
-        r_inner = np.take_along_axis(r, index[:, None], axis=1)[:, 0]
-        yield where, LayerFit(r_test, r_inner, index, prediction)
+        yield where, LayerFit(r_test, chosen.r, chosen.index, prediction)
 
 
 def _tests(folds: Folds) -> list[np.ndarray]:
@@ -131,12 +132,27 @@ def _fit_without_columns(measured: np.ndarray, folds: Folds, n_alphas: int) -> L
     return LayerFit(np.zeros(shape), np.zeros(shape), np.full(shape, n_alphas - 1), prediction)
 
 
-def _common_index(scores: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Return for each outer fold the penalty of the highest mean r of all targets, (n_folds, 1)."""
-    total = 0.0
-    for r, _ in scores:
-        total = total + r.sum(axis=2)
-    return np.argmax(total, axis=1)[:, None]
+class Chosen(NamedTuple):
+    """The places of the penalties in the grid, and their mean r on the inner folds.
+
+    Both are (n_folds, n_targets).
+    """
+
+    index: np.ndarray
+    r: np.ndarray
+
+
+def _choose_for_each(loss: np.ndarray, r: np.ndarray) -> Chosen:
+    """Choose the penalty of the least loss; both arrays are (n_folds, n_alphas, n_targets)."""
+    index = loss.argmin(axis=1)
+    return Chosen(index, np.take_along_axis(r, index[:, None], axis=1)[:, 0])
+
+
+def _choose_for_all(scores: Iterator[np.ndarray]) -> Chosen:
+    """Choose the penalty of the highest mean r of all targets, which come in batches."""
+    r = np.concatenate([batch.astype(np.float32) for batch in scores], axis=2)
+    index = np.broadcast_to(r.mean(axis=2, dtype=np.float64).argmax(axis=1)[:, None], r[:, 0].shape)
+    return Chosen(index, np.take_along_axis(r, index[:, None], axis=1)[:, 0])
 
 
 def scalings(rotation: Rotation, alphas: np.ndarray) -> Array:
