@@ -255,13 +255,13 @@ def floor_seconds(case: Case, data: Data, threads: int) -> float:
     return decompositions + solution(sizes).predicting / rate
 
 
-def seconds_of(work: Callable[[], object], times: int = 5) -> float:
-    """Return the least processor time of a few runs: other work on the machine only adds to it."""
+def seconds_of(work: Callable[[], object], times: int = 20) -> float:
+    """Return the least time of a few runs: other work on the machine only adds to it."""
     taken = []
     for _ in range(times):
-        start = time.process_time()
+        start = time.perf_counter()
         work()
-        taken.append(time.process_time() - start)
+        taken.append(time.perf_counter() - start)
     return min(taken)
 
 
@@ -288,11 +288,12 @@ def main() -> None:
                 results[way].append(take(way, case, data, args.threads))
         for way, taken in results.items():
             first = first or taken[0]
+            wall = median(each.seconds for each in taken)
             seconds = median(each.processor_seconds for each in taken)
             ours_seconds = median(each.processor_seconds for each in results["ours"])
             print(
-                f"  {way:22} {median(each.seconds for each in taken):8.2f} s, processor "
-                f"{seconds:8.2f} s ({seconds / floor:5.1f} floors, {seconds / ours_seconds:5.1f} x "
+                f"  {way:22} {wall:8.2f} s, processor "
+                f"{seconds:8.2f} s ({wall / floor:5.1f} floors, {seconds / ours_seconds:5.1f} x "
                 f"ours), {median(each.mb for each in taken):6.0f} MB, r within "
                 f"{np.abs(taken[0].r - first.r).max():.0e}"
             )

@@ -171,7 +171,7 @@ def test_constants_are_those_of_the_code() -> None:
     assert costs.windows.BLOCK_BYTES == measure.BLOCK_BYTES
     assert costs.windows.BATCH_PLACES == differences.BATCH_PLACES
     assert costs.windows.HALVES == differences.HALVES
-    assert costs.encoding.COLUMNS_AT_ONCE == ridge.COLUMNS_AT_ONCE
+    assert costs.encoding.PREDICTIONS_AT_ONCE == ridge.PREDICTIONS_AT_ONCE
     assert len(banded.SHARES) == costs.encoding.MIXTURES
     assert costs.encoding.COLUMNS_PER_BATCH == regions.COLUMNS_PER_BATCH
     for name in ("random-embedding", "random-vector"):

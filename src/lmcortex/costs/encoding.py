@@ -26,7 +26,7 @@ from lmcortex.costs.tables import SCORE_BYTES, places_of, summaries_of
 from lmcortex.plan import Plan
 
 # Constants of modules that are too heavy to import here; a test compares them.
-COLUMNS_AT_ONCE = 4000
+PREDICTIONS_AT_ONCE = 2**20
 COLUMNS_PER_BATCH = 2000
 MIXTURES = 9  # of a model's kernel with a nuisance's
 PERMUTED_S = 2.5e-9  # seconds to fetch one sample of a permuted series and multiply it
@@ -103,16 +103,16 @@ def solution(sizes: Problem) -> Solution:
             return 8 * p**3 + 4 * m * p**2 + 2 * held * p**2
         return 8 * m**3 + 2 * held * m**2
 
-    predictions = a * 2 * test * rank_inner + 2 * test * rank_inner + 4 * a * rank_inner
+    predictions = 2 * (a + 1) * test * rank_inner + 4 * a * rank_inner + 2 * a * test
     rotations = (sizes.pairs * inner + sizes.validations * test) * rank_inner + k * (
         train + test
     ) * rank
     working = 3 * train * p + 3 * p**2 if by_columns else 6 * train**2
-    columns_at_once = max(batch, min(COLUMNS_AT_ONCE, a * batch))
+    at_once = max(test * batch, min(PREDICTIONS_AT_ONCE, a * test * batch))
     of_targets = (
         2 * DOUBLE * n * batch
         + size * (n + inner + rank + 2 * test) * batch
-        + size * (rank + test) * columns_at_once
+        + size * at_once * (1 + rank / batch)
         + 4 * DOUBLE * k * a * batch
     )
     return Solution(

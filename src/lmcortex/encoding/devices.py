@@ -63,6 +63,13 @@ def library(array: Array) -> Any:
     return torch
 
 
+def columns_of(array: Array, index: np.ndarray) -> Array:
+    """Return some columns, each row of them side by side in memory."""
+    if isinstance(array, np.ndarray):
+        return np.take(array, index, axis=1)
+    return array[:, index].contiguous()
+
+
 def cast(array: Array, dtype: str) -> Array:
     """Return the array in another precision, where it is."""
     wanted = getattr(library(array), dtype)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from lmcortex.encoding.devices import Array, cast, library, put, take
+from lmcortex.encoding.devices import Array, cast, columns_of, library, put, take
 from lmcortex.encoding.rotations import (
     Rotation,
     Stimulus,
@@ -21,8 +21,8 @@ from lmcortex.encoding.rotations import (
 from lmcortex.folds import Folds
 from lmcortex.inference import correlate
 
-# Predictions of several penalties are made at once, until they are this many columns.
-COLUMNS_AT_ONCE = 4000
+# Predictions of several penalties are made at once, until they are this many numbers.
+PREDICTIONS_AT_ONCE = 2**20
 
 
 class Penalties(NamedTuple):
@@ -221,15 +221,19 @@ def _scores_of(
 
 
 def _squares(rows: Array, scaling: Array, weights: Array) -> Array:
-    """Return the sum of squares over held out samples of each penalty's predictions."""
-    n_alphas, n_targets = len(scaling), weights.shape[1]
-    step = max(1, COLUMNS_AT_ONCE // n_targets)
+    """Return the sum of squares over held out samples of each penalty's predictions.
+
+    Rows are scaled and not weights, because there are fewer of them than of targets.
+    """
+    xp, rank = library(weights), weights.shape[0]
+    step = max(1, PREDICTIONS_AT_ONCE // (len(rows) * weights.shape[1]))
     parts = []
-    for start in range(0, n_alphas, step):
-        predicted = rows @ (scaling[start : start + step, :, None] * weights)
-        predicted *= predicted
-        parts.append(predicted.sum(1))
-    return library(weights).concatenate(parts)
+    for start in range(0, len(scaling), step):
+        some = scaling[start : start + step]
+        predicted = (some[:, None] * rows).reshape(-1, rank) @ weights
+        predicted = predicted.reshape(len(some), len(rows), -1)
+        parts.append(xp.einsum("aij,aij->aj", predicted, predicted))
+    return xp.concatenate(parts)
 
 
 def predict(
@@ -248,5 +252,5 @@ def predict(
     """
     fitted = targets[rotation.train]
     scaling = cast(scalings(rotation, alphas), str(fitted.dtype).removeprefix("torch."))
-    weights = scaling[index].T * (rotation.left.T @ fitted)
+    weights = columns_of(scaling.T, index) * (rotation.left.T @ fitted)
     return rotation.held[fold].rows @ weights, fitted.mean(0)
