@@ -14,6 +14,8 @@ ITEMS = f"{_DATASET}/stimuli/items.parquet"
 WORDS = f"{_DATASET}/stimuli/words.parquet"
 TRUTH = f"{_DATASET}/stimuli/truth.safetensors"
 RECORDING = f"{_DATASET}/recording/{{part}}.json"
+COVERAGE = f"{_DATASET}/coverage/sub-{{subject}}.nii.gz"
+MASK = f"{_DATASET}/coverage/mask.nii.gz"
 RESPONSES = f"{_DATASET}/responses/sub-{{subject}}.nc"
 CEILING = f"{_DATASET}/responses/ceiling.parquet"
 

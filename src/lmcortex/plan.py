@@ -401,8 +401,23 @@ class Plan:
 
     def recording_files(self, dataset: str, subject: str) -> Files:
         """What a subject's responses are made of."""
-        files = self.datasets[dataset].recording_files(subject)
-        return self._without_archived(dataset, f"sub-{subject}", "responses", files)
+        found = self.datasets[dataset]
+        files = self._without_archived(
+            dataset, f"sub-{subject}", "responses", found.recording_files(subject)
+        )
+        covered = isinstance(found, Story) and found.coverage
+        return {**files, "mask": paths.MASK.format(dataset=dataset)} if covered else files
+
+    def series_files(self, dataset: str, subject: str) -> Files:
+        """The images of a subject alone."""
+        files = self.recording_files(dataset, subject)
+        return {name: entry for name, entry in files.items() if name in ("archive", "responses")}
+
+    def imaged(self, dataset: str) -> Story:
+        """Return a dataset whose mask is made of its images."""
+        found = self.datasets[dataset]
+        assert isinstance(found, Story) and found.coverage
+        return found
 
     def _without_archived(self, dataset: str, part: str, name: str, files: Files) -> Files:
         """Put what the archive notes of its files in their place: they may not be there yet."""
@@ -549,11 +564,24 @@ class Plan:
             for part in ("words", *(f"sub-{subject}" for subject in found.subjects))
         ]
 
+    def coverage_files(self) -> list[str]:
+        """The masks that are made of images, and what they are made of."""
+        return [
+            file
+            for name, found in self.datasets.items()
+            if isinstance(found, Story) and found.coverage
+            for file in (
+                paths.MASK.format(dataset=name),
+                *(paths.COVERAGE.format(dataset=name, subject=label) for label in found.subjects),
+            )
+        ]
+
     def outputs(self) -> set[str]:
         """Every file that the study asks for, but for its report."""
         tables = self.tables()
         return {
             *self.archive_files(),
+            *self.coverage_files(),
             *self.signed_files(),
             *self.release_files(),
             *tables,

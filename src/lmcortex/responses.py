@@ -194,7 +194,8 @@ def prepare_story(
     ----------
     runs : for each run its (n_samples, n_targets) series, and the file that they are from.
     targets : names of the columns.
-    spec : ``runs``, ``samples``, ``tr``, ``trim`` and ``detrend``.
+    spec : ``runs``, ``samples``, ``tr``, ``trim``, ``detrend``, and ``may_be_flat``, which lets a
+        target that never changes in a run be 0 there, as nilearn's maskers do.
 
     Returns
     -------
@@ -202,7 +203,7 @@ def prepare_story(
     the ``quality`` table.
     """
     first, last = spec.get("trim", (0, 0))
-    prepared, removed = [], 0
+    prepared, removed, n_flat = [], 0, 0
     for run, expected in samples_per_run(spec).items():
         values, path = runs[run]
         where = f"{path}: run {run}"
@@ -211,16 +212,24 @@ def prepare_story(
                 f"{where}: expected {expected} samples, found {len(values)}; cut the file, or "
                 "exclude the subject"
             )
-        refuse_constant(values, targets, where)
+        flat = np.ptp(values, axis=0) == 0
+        if flat.all() or not spec.get("may_be_flat"):
+            refuse_constant(values, targets, where)
         left, n_regressors = remove_drift(values, spec["tr"], spec.get("detrend") or {}, where)
         removed += n_regressors
         kept = left[first : expected - last]
-        prepared.append(standardise(kept, values, targets, where))
+        done = np.zeros_like(kept)
+        varying = [target for target, still in zip(targets, flat, strict=True) if not still]
+        done[:, ~flat] = standardise(kept[:, ~flat], values[:, ~flat], varying, where)
+        prepared.append(done)
+        n_flat += int(flat.sum())
     quality = [
         fact("samples", sum(map(len, prepared)), f"of {sum(samples_per_run(spec).values())}"),
         fact("targets", len(targets)),
         fact("drift regressors removed", removed, str(spec.get("detrend") or "mean only")),
     ]
+    if spec.get("may_be_flat"):
+        quality.append(fact("targets without signal", n_flat, "summed over runs; 0 there"))
     return np.concatenate(prepared), quality
 
 
@@ -229,13 +238,13 @@ Runs = dict[str, tuple[np.ndarray, str]]  # of each run: its series and its file
 
 def read_images(files: Files, spec: Mapping[str, Any]) -> tuple[Runs, pd.DataFrame, Quality]:
     """Read one subject's NIfTI images, one per run; the targets are voxels."""
-    from lmcortex.volumes import find_voxels, grid_of, read_voxels, stated_grid
+    from lmcortex.volumes import find_voxels, grid_of, read_image, read_voxels, stated_grid
 
     if files.mask is None:
         raise InputError(f"{files.responses[0]}: NIfTI responses need a brain mask; give `mask`")
     _one_per_run(files.responses, spec)
     stated = spec.get("grid")
-    grid = stated_grid(stated) if stated else grid_of(files.responses[0])
+    grid = stated_grid(stated) if stated else grid_of(read_image(files.responses[0], 4))
     voxels, n_midline = find_voxels(grid, files.mask, spec.get("rois", {}), files.atlas)
     series = read_voxels(files.responses, voxels, grid, resample=bool(stated))
     runs = dict(zip(spec["runs"], zip(series, files.responses, strict=True), strict=True))

@@ -38,6 +38,16 @@ def prepare_responses(plan: Plan, dataset: str, subject: str) -> Spec:
     return {"dataset": dataset, **plan.datasets[dataset].responses_spec()}
 
 
+def cover_runs(plan: Plan, dataset: str) -> Spec:
+    covered = plan.imaged(dataset).coverage_spec()
+    return {"dataset": dataset, **{key: covered[key] for key in ("by", "grid") if key in covered}}
+
+
+def combine_coverage(plan: Plan, dataset: str) -> Spec:
+    covered = plan.imaged(dataset).coverage_spec()
+    return {"dataset": dataset, **{key: covered[key] for key in ("by", "share", "mirrored")}}
+
+
 def average_responses(plan: Plan, dataset: str) -> Spec:
     return {"dataset": dataset}
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lmcortex.errors import InputError
+from lmcortex.gentle import read_gentle
 from lmcortex.tabular import numbers, read_table, repeated, require_columns
 from lmcortex.textgrid import read_textgrid
 
@@ -110,9 +111,10 @@ def prepare_story(
 
     Parameters
     ----------
-    word_files : one .tsv, .csv or .TextGrid per run, or a single table with a run column.
-    text_files : the full text with punctuation, one file per run; or none, and words are joined by
-        single spaces.
+    word_files : one .tsv, .csv, .TextGrid or Gentle's .json per run, or a single table with a run
+        column.
+    text_files : the full text with punctuation, one file per run; or none, and words are joined as
+        in Gentle's transcript, or by single spaces.
     spec : ``runs``, ``samples`` (of a run, or one number per run), ``tr`` (seconds), ``start``
         (seconds of the first sample on the words' clock), ``trim`` (samples dropped at either end
         of each run), ``textgrid`` (``tier``, ``skip``), ``columns``, the names of the columns
@@ -135,7 +137,8 @@ def prepare_story(
             quality.append(fact("text words not spoken", skipped, f"run {run}"))
         else:
             words = table["word"].tolist()
-            before = ["", *[" "] * (len(words) - 1)]
+            spaces = ["", *[" "] * (len(words) - 1)]
+            before = table["before"].tolist() if "before" in table else spaces
         timing = {name: table[name].array for name in ("onset", "duration", "sentence")}
         tables.append(words_table(words, before, run=run, **timing))
         quality += _timing_facts(table, items[items["run"] == run], run)
@@ -200,6 +203,10 @@ def _read_words(path: str, spec: Mapping[str, Any]) -> pd.DataFrame:
         if not textgrid:
             raise InputError(f"{path}: name the tier of this TextGrid under `textgrid`")
         words = read_textgrid(path, textgrid["tier"], textgrid.get("skip", ()))
+        words["sentence"] = pd.NA
+        return words
+    if Path(path).suffix.lower() == ".json":
+        words = read_gentle(path)
         words["sentence"] = pd.NA
         return words
     named = spec.get("columns", {})

@@ -22,10 +22,9 @@ class Grid(NamedTuple):
     shape: tuple[int, ...]
 
 
-def grid_of(path: str) -> Grid:
-    """Return the grid of a 4-D image."""
-    image = _load(path, 4)
-    return Grid(_affine(image), image.shape[:3])
+def grid_of(image: Any) -> Grid:
+    """Return the grid of an image."""
+    return Grid(np.asarray(image.affine), image.shape[:3])
 
 
 def stated_grid(spec: Mapping[str, Any]) -> Grid:
@@ -90,8 +89,8 @@ def find_voxels(
 
 def labels_at(path: str | Path, places: np.ndarray) -> np.ndarray:
     """Return the label of the voxel that each place (n, 3; mm) lies in; 0 outside the image."""
-    image: Any = _load(str(path), 3)
-    to_index = np.linalg.inv(_affine(image))
+    image: Any = read_image(str(path), 3)
+    to_index = np.linalg.inv(grid_of(image).affine)
     index = np.rint(places @ to_index[:3, :3].T + to_index[:3, 3]).astype(int)
     inside = ((index >= 0) & (index < image.shape)).all(axis=1)
     found = np.zeros(len(places), dtype=int)
@@ -110,8 +109,8 @@ def read_voxels(
 
 
 def _series(path: str, voxels: pd.DataFrame, grid: Grid, resample: bool) -> np.ndarray:
-    image: Any = _load(path, 4)
-    if not _is_on(image, grid):
+    image: Any = read_image(path, 4)
+    if not is_on(image, grid):
         if not resample:
             raise InputError(
                 f"{path}: its voxel grid differs from the first run's; resample one, or state a "
@@ -144,7 +143,15 @@ def resample_to(image: Any, grid: Grid, interpolation: str) -> Any:
     )
 
 
-def _load(path: str, dimensions: int) -> "Nifti1Pair":
+def image_on(grid: Grid, values: np.ndarray) -> "Nifti1Pair":
+    """Return an image of the values on a grid."""
+    from nibabel import nifti1
+
+    return nifti1.Nifti1Image(values, grid.affine)
+
+
+def read_image(path: str, dimensions: int) -> "Nifti1Pair":
+    """Open a NIfTI image of so many dimensions."""
     from nibabel import nifti1
     from nibabel.filebasedimages import ImageFileError
 
@@ -159,19 +166,15 @@ def _load(path: str, dimensions: int) -> "Nifti1Pair":
     return image
 
 
-def _affine(image: "Nifti1Pair") -> np.ndarray:
-    """Return the 4 x 4 matrix from voxel index to mm."""
-    return np.asarray(image.affine)
-
-
-def _is_on(image: "Nifti1Pair", grid: Grid) -> bool:
-    same = image.shape[:3] == grid.shape
-    return same and np.allclose(_affine(image), grid.affine, atol=1e-3)
+def is_on(image: Any, grid: Grid) -> bool:
+    """Tell whether an image has the voxels of a grid."""
+    own = grid_of(image)
+    return own.shape == grid.shape and np.allclose(own.affine, grid.affine, atol=1e-3)
 
 
 def _labels_on(path: str, grid: Grid) -> np.ndarray:
     """Return the labels of a 3-D image on a grid."""
-    image: Any = _load(path, 3)
-    if not _is_on(image, grid):
+    image: Any = read_image(path, 3)
+    if not is_on(image, grid):
         image = resample_to(image, grid, "nearest")
     return np.rint(np.asanyarray(image.dataobj)).astype(int)

@@ -18,7 +18,7 @@ from transformers import AutoConfig, PreTrainedTokenizerFast
 from lmcortex import features, models, storage
 from lmcortex.errors import InputError
 from lmcortex.features.batches import batches
-from lmcortex.features.stories import align, tokenise_run, windows
+from lmcortex.features.stories import align, tokenise_run, windows, word_shares
 from lmcortex.models.fetch import fetch_checkpoint
 from lmcortex.models.load import initialise
 
@@ -409,6 +409,21 @@ def test_a_real_models_means_leave_the_special_tokens_out():
         for layer, states in enumerate(out.hidden_states):
             expected = states[0, 1:-1].mean(0)
             np.testing.assert_allclose(found[f"mean/{layer:02d}"][row], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("characters", "expected"), [(False, [0.5, 0.5]), (True, [2 / 3, 1 / 3])])
+def test_a_word_is_the_mean_of_its_tokens_or_of_its_characters(characters, expected):
+    """Two of its characters are one token, the third is another."""
+
+    def tokenizer(text: str, **options: object) -> dict[str, list]:
+        offsets = [(0, 2), (2, 3)]
+        return {"input_ids": [5, 6], "special_tokens_mask": [0, 0], "offset_mapping": offsets}
+
+    words = pd.DataFrame({"before": [""], "word": ["画一幅"]})
+    passage = tokenise_run(words, np.arange(1), ["word"], tokenizer, characters=characters)
+    found, shares = word_shares(passage, 0, 2)
+    assert found.tolist() == [0]
+    np.testing.assert_allclose(shares[0], expected, atol=1e-7)
 
 
 def test_a_limit_saved_in_the_tokenizer_file_cuts_no_story():

@@ -12,7 +12,7 @@ from lmcortex.datasets import Story
 from lmcortex.datasets.shared import Sphere
 from lmcortex.drift import detrend, drift_basis, remove_drift
 from lmcortex.errors import InputError
-from lmcortex.volumes import find_voxels, grid_of, read_voxels, stated_grid
+from lmcortex.volumes import find_voxels, grid_of, read_image, read_voxels, stated_grid
 
 ROOT = Path(__file__).parents[2]
 STORY = {
@@ -185,28 +185,32 @@ def images(tmp_path):
 
 def test_left_is_negative_x_by_the_affine(images):
     rois = {"IFG": {"labels": [1, 14]}}
-    voxels, _ = find_voxels(grid_of(images["bold"]), images["mask"], rois, images["atlas"])
+    voxels, _ = find_voxels(
+        grid_of(read_image(images["bold"], 4)), images["mask"], rois, images["atlas"]
+    )
     assert voxels.groupby("hemisphere")["x"].unique().map(list).to_dict() == {"L": [-8], "R": [8]}
     assert set(voxels["i"][voxels["hemisphere"] == "L"]) == {4}
 
 
 def test_the_series_of_a_voxel_is_its_own(images):
     rois = {"IFG": {"labels": [1, 14]}}
-    voxels, _ = find_voxels(grid_of(images["bold"]), images["mask"], rois, images["atlas"])
-    series = read_voxels([images["bold"]], voxels, grid_of(images["bold"]))[0]
+    voxels, _ = find_voxels(
+        grid_of(read_image(images["bold"], 4)), images["mask"], rois, images["atlas"]
+    )
+    series = read_voxels([images["bold"]], voxels, grid_of(read_image(images["bold"], 4)))[0]
     one = voxels.iloc[5]
     np.testing.assert_allclose(series[:, 5], images["data"][one["i"], one["j"], one["k"]])
 
 
 def test_voxels_on_the_midline_are_left_out_and_counted(images):
-    voxels, n_midline = find_voxels(grid_of(images["bold"]), images["mask"], {})
+    voxels, n_midline = find_voxels(grid_of(read_image(images["bold"], 4)), images["mask"], {})
     assert n_midline == 4 * 3
     assert len(voxels) == 4 * 4 * 3 and set(voxels["roi"]) == {"brain"}
 
 
 def test_a_sphere_takes_the_voxels_within_its_radius(images):
     rois = {"TP": {"spheres": [[-8, 4, 4], [8, 4, 4]], "radius": 4.0}}
-    voxels, _ = find_voxels(grid_of(images["bold"]), images["mask"], rois)
+    voxels, _ = find_voxels(grid_of(read_image(images["bold"], 4)), images["mask"], rois)
     # centre and its neighbours along y, z and one side of x; |x| = 4 mm is within reach too
     assert voxels["hemisphere"].value_counts().to_dict() == {"L": 6, "R": 6}
 
@@ -217,7 +221,9 @@ def test_a_mask_of_another_grid_is_resampled(images, tmp_path):
     fine = nib.Nifti1Image(np.ones((10, 8, 6), np.uint8), np.diag([2.0, 2, 2, 1]))
     fine.affine[:3, 3] = [-9, -1, -1]
     nib.save(fine, tmp_path / "fine.nii.gz")
-    voxels, n_midline = find_voxels(grid_of(images["bold"]), str(tmp_path / "fine.nii.gz"), {})
+    voxels, n_midline = find_voxels(
+        grid_of(read_image(images["bold"], 4)), str(tmp_path / "fine.nii.gz"), {}
+    )
     assert len(voxels) + n_midline == 5 * 4 * 3
 
 

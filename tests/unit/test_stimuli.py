@@ -1,5 +1,7 @@
 """Sentences and stories become items and words."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -252,3 +254,32 @@ def test_a_correction_of_a_row_that_is_not_there_is_refused(tmp_path):
     spec = {**STORY, "corrections": {"drop": [338]}}
     with pytest.raises(InputError, match="row 338, but there are 1 rows"):
         stimuli.prepare_story([table], [], spec)
+
+
+# --- Gentle ---------------------------------------------------------------------------------------
+
+
+def gentle(path, words):
+    return write(path, json.dumps({"transcript": "Well - I sat, there", "words": words}))
+
+
+def test_words_of_gentle_have_the_text_of_its_transcript(tmp_path):
+    found = {"case": "success", "start": 1.0, "end": 1.5}
+    words = [
+        {"word": "Well", "startOffset": 0, "endOffset": 4, "alignedWord": "well", **found},
+        {"case": "not-found-in-transcript", "alignedWord": "uh", "start": 2.0, "end": 2.1},
+        {"word": "I", "startOffset": 7, "endOffset": 8, "case": "not-found-in-audio"},
+        {"word": "sat", "startOffset": 9, "endOffset": 12, "alignedWord": "<unk>", **found},
+        {"word": "there", "startOffset": 14, "endOffset": 19, "alignedWord": "there", **found},
+    ]
+    read = stimuli.prepare_story([gentle(tmp_path / "align.json", words)], [], STORY)
+    assert passage(read.words) == "Well - I sat, there"
+    assert read.words["onset"].isna().tolist() == [False, True, True, False]
+    counted = {fact["measure"]: fact["value"] for fact in read.quality}
+    assert counted["words without onset"] == 2
+
+
+def test_a_word_of_gentle_that_is_not_where_it_says_is_refused(tmp_path):
+    word = {"word": "sat", "startOffset": 0, "endOffset": 3, "case": "not-found-in-audio"}
+    with pytest.raises(InputError, match="word 1: expected `sat` at characters 0 to 3"):
+        stimuli.prepare_story([gentle(tmp_path / "align.json", [word])], [], STORY)

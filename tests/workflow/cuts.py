@@ -15,7 +15,7 @@ SUBJECTS = 3
 RUNS = 3  # of a recorded story
 SAMPLES = 80  # of a run
 SENTENCES = 60
-SPACING = 8  # mm between voxels
+SPACING = 12  # mm between voxels
 SEQUENCES = 4  # of swapped words
 DRAWS = 20  # permutations and resamples
 ATOMS = 4
@@ -89,12 +89,12 @@ def cut_text(text: Any) -> Any:
 
 def cut_dataset(dataset: Any) -> Any:
     dataset["subjects"] = dataset["subjects"][:SUBJECTS]
-    if "individuals" in dataset:
+    if dataset.get("individuals"):
         dataset["individuals"] = dataset["subjects"][:1]
     dataset.pop("corrections", None)  # of rows of the whole table
     if "grid" in dataset:
         times = SPACING / dataset["grid"]["spacing"]
-        shape = [round(side / times) for side in dataset["grid"]["shape"]]
+        shape = [round((side - 1) / times) + 1 for side in dataset["grid"]["shape"]]
         dataset["grid"] |= {"spacing": SPACING, "shape": shape}
     if "runs" in dataset:
         dataset["runs"] = dataset["runs"][:RUNS]

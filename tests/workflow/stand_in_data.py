@@ -1,6 +1,7 @@
 """Tiny data for a dataset file: noise in the place and the format that the file names."""
 
 import csv
+import json
 import os
 from collections.abc import Iterator
 from itertools import cycle, islice
@@ -111,6 +112,8 @@ def write_story(dataset: Story, rng: np.random.Generator) -> None:
     for path, table in zip(files, tables if len(files) > 1 else [pd.concat(tables)], strict=True):
         if path.lower().endswith(".textgrid"):
             write_textgrid(table, dataset.textgrid.tier, path)
+        elif path.endswith(".json"):
+            write_gentle(table, path)
         else:
             table = table.assign(offset=table["onset"] + table["duration"])
             write_table(table.rename(columns=dict(dataset.columns)), path)
@@ -122,7 +125,16 @@ def write_story(dataset: Story, rng: np.random.Generator) -> None:
     for subject in dataset.subjects:
         for run in dataset.runs:
             path = dataset.responses.format(subject=subject, run=run).replace("*", run)
-            write_series(path, samples[run], target_names(dataset), rng)
+            brain = 10 * head() if dataset.coverage else np.zeros(GRID)
+            write_series(path, samples[run], target_names(dataset), rng, brain)
+
+
+def head() -> np.ndarray:
+    """Return an ellipsoid of the size of a brain, 1 inside and falling off to 0 at its edge."""
+    index = np.stack(np.meshgrid(*map(np.arange, GRID), indexing="ij"), axis=-1)
+    place = index @ AFFINE[:3, :3] + AFFINE[:3, 3]
+    away = np.linalg.norm((place - [0, -18, 8]) / [74, 100, 78], axis=-1)
+    return np.clip((1.1 - away) / 0.2, 0, 1)
 
 
 def around_rois(dataset: Story) -> np.ndarray:
@@ -142,11 +154,16 @@ def spoken_words() -> Iterator[str]:
     return cycle([word for text in pydoc_passages() for word in text.split() if word.isalpha()])
 
 
-def write_series(path: str, samples: int, targets: list[str], rng: np.random.Generator) -> None:
-    """Write one run of noise (time x target) in the format that the path's ending says."""
+def write_series(
+    path: str, samples: int, targets: list[str], rng: np.random.Generator, brain: np.ndarray
+) -> None:
+    """Write one run of noise (time x target) in the format that the path's ending says.
+
+    Images have a brighter `brain` in it.
+    """
     place(path)
     if path.endswith((".nii", ".nii.gz")):
-        write_image(rng.normal(size=(*GRID, samples)), path)
+        write_image(brain[..., None] + rng.normal(size=(*GRID, samples)), path)
         return
     values = rng.normal(size=(samples, len(targets)))
     if path.endswith(".npy"):
@@ -174,6 +191,20 @@ def write_textgrid(words: pd.DataFrame, tier: str, path: str) -> None:
     for onset, duration, word in words[["onset", "duration", "word"]].itertuples(index=False):
         lines += [f"{onset}", f"{onset + duration}", f'"{word}"']
     place(path).write_text("\n".join(lines), "utf-8")
+
+
+def write_gentle(words: pd.DataFrame, path: str) -> None:
+    """Write words as the aligner Gentle does; each tenth was not found."""
+    transcript, rows = " ".join(words["word"]), []
+    end = -1
+    for number, (onset, duration, word) in enumerate(
+        words[["onset", "duration", "word"]].itertuples(index=False)
+    ):
+        start, end = end + 1, end + 1 + len(word)
+        row = {"word": word, "startOffset": start, "endOffset": end}
+        timed = {"case": "success", "alignedWord": word, "start": onset, "end": onset + duration}
+        rows.append(row | (timed if number % 10 else {"case": "not-found-in-audio"}))
+    place(path).write_text(json.dumps({"transcript": transcript, "words": rows}), "utf-8")
 
 
 def place(path: str) -> Path:

@@ -26,6 +26,8 @@ DATASETS = {
     "images": f"{STORY}words: data/words.tsv\nresponses: data/{{subject}}-{{run}}.nii.gz\n"
     "mask: data/mask.nii.gz\natlas: data/atlas.nii.gz\n"
     "regions: {IFG: {labels: [1, 3]}, TP: {spheres: [[-48, 15, -27]], radius: 10}}",
+    "gentle": f"{TWO}kind: story\ntr: 2\nstart: 4\nsamples: 30\ntask: tale\n"
+    f"words: data/{{task}}/align.json\nresponses: data/{{subject}}.npy\n{TARGETS}",
     "images on another grid": f"{STORY}words: data/words.csv\ncolumns: {{offset: offset}}\n"
     "responses: data/{subject}-*.nii.gz\nmask: data/mask.nii.gz\nvoxelwise: true\n"
     "grid: {origin: [-72, -106, -64], spacing: 12, shape: [13, 15, 12]}\n"

@@ -111,6 +111,20 @@ def recording_files(wildcards):
     return PLAN.recording_files(wildcards.dataset, wildcards.subject)
 
 
+def series_files(wildcards):
+    return PLAN.series_files(wildcards.dataset, wildcards.subject)
+
+
+def coverage_inputs(wildcards):
+    """Return what each subject's runs cover, and the mask that the dataset names, if any."""
+    found = PLAN.imaged(wildcards.dataset)
+    place = {"dataset": wildcards.dataset}
+    covered = [
+        paths.COVERAGE.format(subject=label, **place) for label in found.subjects
+    ]
+    return {"coverage": covered, **({"mask": found.mask} if found.mask else {})}
+
+
 def archive_options(wildcards):
     """Write what is fetched from an archive as options; a pattern stays one."""
     found, archive = PLAN.archived(wildcards.dataset)

@@ -2,6 +2,51 @@
 ruleorder: average_responses > simulate_responses > prepare_responses
 
 
+# The mask of a group, made of its images: what enough of all runs cover.
+rule cover_runs:
+    input:
+        unpack(series_files),
+    output:
+        paths.COVERAGE,
+    log:
+        paths.log(paths.COVERAGE),
+    benchmark:
+        paths.benchmark(paths.COVERAGE)
+    threads: 1
+    resources:
+        mem_mb=memory_of(costs.cover_runs),
+        runtime=runtime_of(costs.cover_runs),
+    params:
+        spec=spec_of(specs.cover_runs),
+        code=code_of("cover_runs"),
+        files=options,
+    shell:
+        "python workflow/scripts/cover_runs.py {params.files} --spec {params.spec:q} --output {output}"
+        " 2> {log}"
+
+
+rule combine_coverage:
+    input:
+        unpack(coverage_inputs),
+    output:
+        paths.MASK,
+    log:
+        paths.log(paths.MASK),
+    benchmark:
+        paths.benchmark(paths.MASK)
+    threads: 1
+    resources:
+        mem_mb=memory_of(costs.small),
+        runtime=runtime_of(costs.small),
+    params:
+        spec=spec_of(specs.combine_coverage),
+        code=code_of("combine_coverage"),
+        files=options,
+    shell:
+        "python workflow/scripts/combine_coverage.py {params.files} --spec {params.spec:q}"
+        " --output {output} 2> {log}"
+
+
 rule prepare_responses:
     input:
         unpack(recording_files),

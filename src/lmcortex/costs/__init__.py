@@ -33,6 +33,7 @@ from lmcortex.costs.networks import (
 from lmcortex.costs.requests import HEADROOM_MB, Cost, memory_request, runtime_request
 from lmcortex.costs.responses import (
     average_responses,
+    cover_runs,
     estimate_ceiling,
     prepare_responses,
     simulate_responses,
@@ -62,6 +63,7 @@ __all__ = [
     "collect_scores",
     "collect_windows",
     "compute_baseline",
+    "cover_runs",
     "draw_atoms",
     "draw_maps",
     "estimate_ceiling",
@@ -115,7 +117,8 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
         formula.__name__: formula
         for formula in (
             *(fetch_checkpoint, train_suite, extract_features, compute_baseline),
-            *(prepare_responses, simulate_responses, average_responses, estimate_ceiling),
+            *(cover_runs, prepare_responses, simulate_responses),
+            *(average_responses, estimate_ceiling),
             *(fit_encoding, score_roi, collect_scores),
             *(measure_geometry, collect_geometry, cluster_layers, score_modules, relate_geometry),
             *(choose_swaps, measure_windows, collect_windows, relate_windows, plot_windows),

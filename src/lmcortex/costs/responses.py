@@ -3,12 +3,14 @@
 from lmcortex.costs.machines import CORE, DOUBLE, FLOAT, MIB, TABLES_MB, TABLES_S
 from lmcortex.costs.models import DIGEST_MB_S
 from lmcortex.costs.requests import Cost
+from lmcortex.datasets import Story
 from lmcortex.plan import Plan
 
 LABEL_BYTES = 100  # of a sample in a file of responses or fits: its item, run and time
 GRID_VOXELS = 1_000_000  # of an image: the head at 2 mm, 91 x 109 x 91
 CELL_BYTES = 120  # of a table read as text
 GUNZIP_S = 2e-8  # seconds for a voxel of a volume
+SPLINE_S = 2e-7  # and to fit splines to it
 EIGH = 8  # operations of a decomposition, for n^3
 HALVINGS, N_ALPHAS = 10, 16  # of a ceiling from half-groups
 
@@ -26,13 +28,23 @@ def prepare_responses(plan: Plan, dataset: str) -> Cost:
     if found.kind == "sentences":
         cells = extent.samples * len(found.subjects) * extent.targets
         read, seconds = CELL_BYTES * cells / MIB, 1e-6 * cells
-    elif getattr(found, "mask", None):
+    elif isinstance(found, Story) and found.has_images():
         run = extent.samples / extent.runs * GRID_VOXELS
-        # The file to be digested, its voxels as stored, and in float32.
-        read, seconds = (2 + 2 + FLOAT) * run / MIB, extent.samples * GRID_VOXELS * GUNZIP_S
+        # The file to be digested, its voxels as stored, and in float32; splines are float64.
+        stored = 2 + 2 + FLOAT + (DOUBLE if found.grid else 0)
+        per_voxel = SPLINE_S if found.grid else GUNZIP_S
+        read, seconds = stored * run / MIB, extent.samples * GRID_VOXELS * per_voxel
     else:
         read, seconds = 0.0, 1e-6 * extent.samples * extent.targets
     return Cost(TABLES_MB + 4 * series + read, TABLES_S + seconds, series)
+
+
+def cover_runs(plan: Plan, dataset: str) -> Cost:
+    """A run of whole volumes at a time, as stored and in float32, and its mean."""
+    extent = plan.datasets[dataset].extent()
+    run = extent.samples / extent.runs * GRID_VOXELS
+    seconds = TABLES_S + 2 * extent.samples * GRID_VOXELS * GUNZIP_S
+    return Cost(TABLES_MB + (2 + 2 * FLOAT) * run / MIB, seconds, 1.0)
 
 
 def simulate_responses(plan: Plan, dataset: str) -> Cost:

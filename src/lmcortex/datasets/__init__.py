@@ -1,5 +1,6 @@
 """Dataset files (config/datasets/): where stimulus and responses are, and what they hold."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lmcortex.config import check, expand, read_yaml
@@ -33,7 +34,7 @@ def load_dataset(name: str, folder: Path) -> Dataset:
     for key in ("stimuli", "words", "text", "responses", "mask", "atlas", "targets"):
         if isinstance(content.get(key), str):
             content[key] = expand(content[key], f"{path}: {key}")
-            check_places(content[key], f"{path}: {key}")
+            check_places(content[key], f"{path}: {key}", ["task"] if "task" in content else [])
     archive = content.get("archive")
     if isinstance(archive, dict) and "folder" in archive:
         archive["folder"] = expand(str(archive["folder"]), f"{path}: archive.folder")
@@ -52,11 +53,11 @@ def listed(entry: str | list[str]) -> list[str]:
     return [entry] if isinstance(entry, str) else entry
 
 
-def check_places(pattern: str, where: str) -> None:
-    """Refuse a path with a place other than {run} and {subject}."""
+def check_places(pattern: str, where: str, more: Sequence[str]) -> None:
+    """Refuse a path with a place other than {run}, {subject} and those in `more`."""
+    places = ["run", "subject", *more]
     try:
-        pattern.format(run="1", subject="01")
+        pattern.format(**dict.fromkeys(places, "1"))
     except (KeyError, IndexError, ValueError) as error:
-        raise InputError(
-            f"{where}: {pattern}: unknown place {error}; known: {{run}}, {{subject}}"
-        ) from None
+        known = ", ".join(f"{{{place}}}" for place in places)
+        raise InputError(f"{where}: {pattern}: unknown place {error}; known: {known}") from None

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from lmcortex.config import Hemisphere, Label, Section, expand
+from lmcortex.config import Hemisphere, Label, Name, Section, expand
 from lmcortex.datasets.shared import (
     WORDS_PER_SECOND,
     Context,
@@ -171,6 +171,16 @@ class Sentences(Recorded):
         return {"kind": self.kind, "poolings": ["last", "mean"]}
 
 
+class Coverage(Section):
+    """The voxels that a group has in common."""
+
+    by: Literal["intensity", "variance"] = Field(
+        description="the brain by the histogram of a run's mean image; or all voxels that vary"
+    )
+    share: float = Field(gt=0, le=1, description="of all runs, that cover a voxel")
+    mirrored: bool = Field(default=False, description="the voxel's mirror image is covered too")
+
+
 class Archive(Section):
     """The OpenNeuro dataset from which a story's words and responses are fetched."""
 
@@ -187,7 +197,10 @@ class Story(Recorded):
     archive: Archive | None = Field(
         default=None, description="where words and responses that are not on disk are fetched from"
     )
-    words: str = Field(description="table of onset, duration, word, or a TextGrid; {run}")
+    task: Name | None = Field(default=None, description="what {task} in a path stands for")
+    words: str = Field(
+        description="table of onset, duration, word, a TextGrid, or Gentle's align.json; {run}"
+    )
     text: str | None = Field(default=None, description="full text with punctuation; {run}")
     textgrid: TextGrid = TextGrid()
     corrections: Corrections | None = None
@@ -199,6 +212,9 @@ class Story(Recorded):
         "for what differs between files that are the runs in order of their names"
     )
     mask: str | None = Field(default=None, description="NIfTI: the brain")
+    coverage: Coverage | None = Field(
+        default=None, description="NIfTI: the mask is what enough runs cover (inside `mask`)"
+    )
     grid: Grid | None = Field(
         default=None, description="NIfTI: bring images to this grid; without it they share one"
     )
@@ -231,15 +247,31 @@ class Story(Recorded):
         "from half of the subjects to the others, as in Bonnasse-Gahot & Pallier 2024",
     )
     context: Context = Context()
+    characters: bool = Field(
+        default=False, description="a word is the mean of its characters (Chinese), not its tokens"
+    )
 
     def stimulus_files(self) -> Files:
         texts = {"text": self.per_run(self.text)} if self.text else {}
         return {"words": self.per_run(self.words), **texts}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_task(cls, content: Any) -> Any:
+        task = content.get("task") if isinstance(content, dict) else None
+        if not isinstance(task, str):
+            return content
+        return {
+            key: value.replace("{task}", task) if isinstance(value, str) else value
+            for key, value in content.items()
+        }
+
     @model_validator(mode="after")
     def _has_targets(self) -> "Story":
-        if bool(self.targets) == bool(self.mask):
-            raise ValueError("give `targets`, or a `mask` where the responses are NIfTI images")
+        if bool(self.targets) == self.has_images():
+            raise ValueError(
+                "give `targets`, or a `mask` or `coverage` where the responses are NIfTI images"
+            )
         if self.networks and not self.mask:
             raise ValueError("`networks` are compared with voxels; give a `mask`, or leave it out")
         return self
@@ -251,6 +283,9 @@ class Story(Recorded):
                 if not Path(path).is_relative_to(self.archive.folder):
                     raise ValueError(f"{path} is not in the archive's folder {self.archive.folder}")
         return self
+
+    def has_images(self) -> bool:
+        return bool(self.mask or self.coverage)
 
     def half_groups(self) -> bool:
         return self.ceiling == "half-groups"
@@ -286,10 +321,10 @@ class Story(Recorded):
         return self.voxelwise or self.mask is not None
 
     def n_targets(self) -> int:
-        return self.voxels if self.mask else super().n_targets()
+        return self.voxels if self.has_images() else super().n_targets()
 
     def n_rois(self) -> int:
-        return len(self.rois or self.regions) or 1 if self.mask else super().n_rois()
+        return len(self.rois or self.regions) or 1 if self.has_images() else super().n_rois()
 
     def extent(self) -> Extent:
         n_runs = len(self.runs)
@@ -315,12 +350,19 @@ class Story(Recorded):
     def responses_spec(self) -> dict[str, Any]:
         recording = {"kind", "runs", "samples", "tr", "trim", "detrend"}
         spec = self.model_dump(mode="json", include=recording)
-        if self.mask:
+        if self.has_images():
             images = self.model_dump(mode="json", include={"regions", "grid"})
             grid = {"grid": images["grid"]} if images["grid"] else {}
-            return {**spec, "rois": images["regions"], **grid}
+            # Not everyone's images need hold a signal in each voxel of the group's.
+            flat = {"may_be_flat": True} if self.coverage and self.coverage.share < 1 else {}
+            return {**spec, "rois": images["regions"], **grid, **flat}
         return {**spec, **self.targets_spec()}
 
+    def coverage_spec(self) -> dict[str, Any]:
+        images = self.model_dump(mode="json", include={"coverage", "grid"}, exclude_none=True)
+        grid = {"grid": images["grid"]} if "grid" in images else {}
+        return {**images["coverage"], **grid}
+
     def features_spec(self) -> dict[str, Any]:
-        context = self.context.model_dump()
+        context = self.context.model_dump() | ({"characters": True} if self.characters else {})
         return {"kind": self.kind, "poolings": ["word"], "context": context}

@@ -74,8 +74,8 @@ class DatasetBase(Section):
     citation: str = ""
     licence: str = ""
     subjects: list[Label] = Field(min_length=1, description="subject labels")
-    individuals: list[Label] = Field(
-        default=[], description="subjects who are fitted one by one; all of them without any"
+    individuals: list[Label] | None = Field(
+        default=None, description="subjects who are fitted one by one; all of them if not given"
     )
     excluded: dict[Label, str] = Field(default={}, description="subjects left out, and why")
     average: bool = Field(default=True, description="also fit the mean response over subjects")
@@ -98,7 +98,7 @@ class DatasetBase(Section):
             raise ValueError("a subject stands twice in `subjects`")
         if len(self.subjects) > 1 and {"average", "group"} & set(self.subjects):
             raise ValueError("`average` and `group` are made from the subjects; leave them out")
-        if unknown := sorted(set(self.individuals) - set(self.subjects)):
+        if unknown := sorted(set(self.individuals or ()) - set(self.subjects)):
             raise ValueError(f"`individuals`: {unknown[0]} is not among `subjects`")
         return self
 
@@ -109,7 +109,7 @@ class DatasetBase(Section):
 
     def single_subjects(self) -> list[str]:
         """The subjects who are fitted one by one."""
-        return self.individuals or self.subjects
+        return self.subjects if self.individuals is None else self.individuals
 
     def subject_blocks(self) -> list[str]:
         """What the subject in the name of a fit may be: all at once, or one per job."""

@@ -38,7 +38,8 @@ def extract(
     items, words : tables as `lmcortex.stimuli` makes them.
     checkpoint : description made by `lmcortex.models.fetch.fetch_checkpoint`.
     spec : ``kind`` ("sentences" or "story"), ``dtype``; sentences: ``poolings``; story:
-        ``context`` with ``tokens`` (None: all that the model takes) and ``new_tokens``.
+        ``context`` with ``tokens`` (None: all that the model takes), ``new_tokens`` and, for a mean
+        over the characters of words, ``characters``.
     device : "auto", "cpu" or "cuda".
     threads : processor threads.
 
@@ -98,7 +99,11 @@ def load(
 def windows_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `story_features` that say how much is read at once."""
     context = spec["context"]
-    return {"context_tokens": context["tokens"], "new_tokens": context["new_tokens"]}
+    return {
+        "context_tokens": context["tokens"],
+        "new_tokens": context["new_tokens"],
+        "characters": context.get("characters", False),
+    }
 
 
 def run_texts(words: "pd.DataFrame") -> list[str]:

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 class Passage:
     """One run of a story as tokens, without the special ones, and the words they belong to.
 
-    ``pairs`` (2 x n) holds word numbers and token numbers; a token may belong to several words.
+    ``pairs`` (2 x n) holds word numbers and token numbers; a token may belong to several words, and
+    ``shares`` (n) says how much of the word it makes, which sums to 1 over the word's tokens.
     """
 
     tokens: list[int]
     prefix: list[int]
     suffix: list[int]
     pairs: np.ndarray
+    shares: np.ndarray
     rows: np.ndarray
 
 
@@ -47,6 +49,7 @@ def story_features(
     context_tokens: int | None = None,
     new_tokens: int = 64,
     batch_tokens: int = BATCH_TOKENS,
+    characters: bool = False,
     read: "Reader" = models.residual_states,
     first_layer: int = 0,
 ) -> Arrays:
@@ -64,6 +67,8 @@ def story_features(
     context_tokens : tokens in a window, special ones included; None for all that the model takes.
     new_tokens : tokens that each window adds.
     batch_tokens : tokens in one forward pass, at most (one window at least).
+    characters : average over a word's letters, each the mean of its tokens, as for Chinese in
+        Bonnasse-Gahot and Pallier (2024); otherwise over its tokens.
     read : what is taken from a pass: a function of the model and tokens (batch x tokens) that
         returns one tensor (batch x tokens x width) for each layer from `first_layer` to the last.
 
@@ -79,7 +84,7 @@ def story_features(
     names = words["run"].astype(str) + " word " + words.groupby("run").cumcount().astype(str)
     labels = [f"run {name} {word!r}" for name, word in zip(names, words["word"], strict=True)]
     passages = [
-        tokenise_run(words.iloc[rows], np.asarray(rows), labels, tokenizer)
+        tokenise_run(words.iloc[rows], np.asarray(rows), labels, tokenizer, characters=characters)
         for rows in words.groupby("run", sort=False).indices.values()
     ]
     context = choose_context(context_tokens, models.context_length(model, tokenizer))
@@ -105,6 +110,8 @@ def tokenise_run(
     rows: np.ndarray,
     labels: Sequence[str],
     tokenizer: "PreTrainedTokenizerFast",
+    *,
+    characters: bool = False,
 ) -> Passage:
     """Tokenise the running text of one run, `rows` of the table whose words `labels` name."""
     text = text_of(words)
@@ -120,13 +127,41 @@ def tokenise_run(
     ends = (words["before"].str.len() + words["word"].str.len()).cumsum().to_numpy()
     starts = ends - words["word"].str.len().to_numpy()
     start, stop = (int(content[0]), int(content[-1]) + 1) if len(content) else (0, 0)
-    pairs = align(text, encoded["offset_mapping"][start:stop], starts, ends)
+    offsets = encoded["offset_mapping"][start:stop]
+    if characters:
+        owners, places = letters_of_words(text, starts, ends)
+        letters = align(text, offsets, places, places + 1)
+        pairs = np.vstack([owners[letters[0]], letters[1]])
+        of_letters = mean_shares(letters[0])
+        shares = of_letters / np.bincount(pairs[0], of_letters)[pairs[0]]
+    else:
+        pairs = align(text, offsets, starts, ends)
+        shares = mean_shares(pairs[0])
     if len(lost := np.setdiff1d(np.arange(len(words)), pairs[0])):
         raise InputError(
             f"{labels[int(rows[lost[0]])]}: the word aligns to no token; "
             "correct it in the word table"
         )
-    return Passage(tokens[start:stop], tokens[:start], tokens[stop:], pairs, rows)
+    return Passage(tokens[start:stop], tokens[:start], tokens[stop:], pairs, shares, rows)
+
+
+def letters_of_words(
+    text: str, starts: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the letters and digits of words: which word each is of, and its place in the text."""
+    found = [
+        (word, place)
+        for word, (start, stop) in enumerate(zip(starts, ends, strict=True))
+        for place in range(start, stop)
+        if text[place].isalnum()
+    ]
+    owners, places = np.array(found, dtype=int).reshape(-1, 2).T
+    return owners, places
+
+
+def mean_shares(owners: np.ndarray) -> np.ndarray:
+    """Return one over how often the owner of each entry stands among them."""
+    return 1 / np.bincount(owners)[owners]
 
 
 def align(
@@ -205,7 +240,7 @@ def add_windows(
     batch = [
         passage.prefix + passage.tokens[start:stop] + passage.suffix for start, stop, _ in spans
     ]
-    shares = [word_shares(passage.pairs, fresh, stop) for _, stop, fresh in spans]
+    shares = [word_shares(passage, fresh, stop) for _, stop, fresh in spans]
     states = read(model, torch.tensor(batch, device=model.device))
     for array, state in zip(arrays.values(), states, strict=True):
         for row, (start, stop, fresh) in enumerate(spans):
@@ -216,17 +251,17 @@ def add_windows(
             array[passage.rows[found]] += summed.cpu().numpy()
 
 
-def word_shares(pairs: np.ndarray, fresh: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+def word_shares(passage: Passage, fresh: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the words that own any of the tokens `fresh` to `stop`, and each token's share.
 
     Returns
     -------
-    word numbers (words) and shares (words x tokens), float32: 1 / number of tokens of the word, so
-    that shares of a word sum to 1 over windows.
+    word numbers (words) and shares (words x tokens), float32; those of a word sum to 1 over
+    windows.
     """
-    counts = np.bincount(pairs[0])
-    word, token = pairs[:, (pairs[1] >= fresh) & (pairs[1] < stop)]
+    inside = (passage.pairs[1] >= fresh) & (passage.pairs[1] < stop)
+    word, token = passage.pairs[:, inside]
     found, place = np.unique(word, return_inverse=True)
     share = np.zeros((len(found), stop - fresh), np.float32)
-    share[place, token - fresh] = 1 / counts[word]
+    np.add.at(share, (place, token - fresh), passage.shares[inside])
     return found, share
