@@ -315,6 +315,19 @@ def test_constant_columns_are_dropped_and_counted(rng):
     assert (found["r_test"][1] == 0).all()
 
 
+@pytest.mark.parametrize("width", [1, 60], ids=["columns", "samples"])
+def test_features_that_never_change_while_training_predict_the_training_mean(rng, width):
+    """A column that moves in one fold only says nothing to an encoder that never saw it move."""
+    items = sentences(40)
+    blocks = {"scheme": "blocks", "n": 4}
+    states = np.zeros((40, width))
+    states[35] = rng.standard_normal(width)
+    values = rng.standard_normal((40, 2))
+    found = fit({0: states}, values, items, folds=blocks)
+    assert np.abs(found["prediction"][0, 30:] - values[:30].mean(0)).max() < 1e-6
+    assert found["r_test"][0, 3].to_numpy().tolist() == [0, 0]
+
+
 def test_a_model_whose_features_are_all_constant_is_refused(rng):
     with pytest.raises(InputError, match="every feature is constant"):
         fit({0: np.ones((40, 4))}, rng.standard_normal((40, 2)), sentences(40))

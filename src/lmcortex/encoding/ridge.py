@@ -225,13 +225,13 @@ def _squares(rows: Array, scaling: Array, weights: Array) -> Array:
 
     Rows are scaled and not weights, because there are fewer of them than of targets.
     """
-    xp, rank = library(weights), weights.shape[0]
-    step = max(1, PREDICTIONS_AT_ONCE // (len(rows) * weights.shape[1]))
+    xp, (rank, n_targets) = library(weights), weights.shape
+    step = max(1, PREDICTIONS_AT_ONCE // (len(rows) * n_targets))
     parts = []
     for start in range(0, len(scaling), step):
         some = scaling[start : start + step]
-        predicted = (some[:, None] * rows).reshape(-1, rank) @ weights
-        predicted = predicted.reshape(len(some), len(rows), -1)
+        scaled = (some[:, None] * rows).reshape(len(some) * len(rows), rank)
+        predicted = (scaled @ weights).reshape(len(some), len(rows), n_targets)
         parts.append(xp.einsum("aij,aij->aj", predicted, predicted))
     return xp.concatenate(parts)
 
