@@ -93,7 +93,7 @@ def code_digest(script: Path) -> str:
     """
     digest = hashlib.sha256()
     root = PACKAGE.parents[1]
-    for path in sorted(imported_files(script)):
+    for path in sorted(imported_files(script.resolve())):
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         digest.update(f"{name}\n{bare_file(path)}\n".encode())
     return digest.hexdigest()[:12]

@@ -51,6 +51,13 @@ def test_what_files_are_called_is_not_part_of_a_digest() -> None:
     assert not {"cli.py", "paths.py"} & {path.name for path in provenance.imported_files(script)}
 
 
+def test_a_digest_does_not_depend_on_where_one_stands(monkeypatch) -> None:
+    root = Path(__file__).parents[2]
+    script = Path("workflow/scripts/fit_encoding.py")
+    monkeypatch.chdir(root)
+    assert provenance.code_digest(script) == provenance.code_digest(root / script)
+
+
 def test_the_digest_is_the_same_on_every_python(tmp_path: Path) -> None:
     script = tmp_path / "f_strings.py"
     script.write_text(CODE + "y = f\"{{{1}}} # {'a'}\"\n")
