@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from lmcortex import inference
 from lmcortex.encoding.ridge import Penalties, fit_layer
 from lmcortex.encoding.rotations import stimulus_of
 from lmcortex.errors import InputError
@@ -311,3 +312,35 @@ def test_intervals_hold_the_expected_score_of_the_whole_procedure(rng):
     covered = [((r["ci_low"] <= expected) & (expected <= r["ci_high"])).mean() for r in rows]
     assert expected > 0.25
     assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
+
+
+def test_the_null_of_fixed_predictions_is_that_of_refitting(rng):
+    """Permuted responses fitted anew, penalties and all, which the widened null stands in for."""
+    n, n_targets, n_permutations = 150, 60, 200
+    folds = make_folds(
+        {"scheme": "blocks", "n": 5},
+        pd.DataFrame({"item": np.arange(n), "run": "1", "time": np.arange(float(n))}),
+    )
+    states = rng.standard_normal((n, 15))
+    gains = np.linspace(0, 0.4, n_targets)
+    response = gains * states[:, :1] + rng.standard_normal((n, n_targets))
+    blocks = inference.label_blocks(folds.test, 1)
+    orders = inference.block_permutations(folds.test, blocks, n_permutations, rng)
+    # To the encoder permuted responses are more targets.
+    anew = np.hstack([response, *response[orders]])
+    [(_, fit)] = fit_layer(
+        stimulus_of([states], n, "cpu"),
+        lambda: iter([(slice(anew.shape[1]), anew)]),
+        folds,
+        Penalties(np.logspace(-1, 3, 5)),
+    )
+    r = fit.r_test.mean(axis=0).reshape(n_permutations + 1, n_targets)
+    refitted = (np.sum(r[1:] >= r[0], axis=0) + 1) / (n_permutations + 1)
+    null = inference.permuted_correlations(
+        response, fit.prediction[:, :n_targets], folds.test, orders
+    )
+    widened = inference.FOLD_DEPENDENCE * null
+    fixed = (np.sum(widened >= r[0], axis=0) + 1) / (n_permutations + 1)
+    assert np.corrcoef(refitted, fixed)[0, 1] > 0.9
+    assert np.abs(refitted - fixed).mean() < 0.08
+    assert np.mean((refitted <= 0.05) == (fixed <= 0.05)) > 0.85
