@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmcortex.encoding.banded import SHARES, fit_banded
+from lmcortex.encoding.banded import SHARES, BandedFit, fit_banded
 from lmcortex.encoding.design import (
     Features,
     Operator,
@@ -218,7 +218,7 @@ def fill_fit(
                 fit[name][row, :, targets] = getattr(values, name)
             if "prediction" in fit:
                 fit["prediction"][row, :, targets] = values.prediction
-                if known is not None:
+                if isinstance(values, BandedFit):
                     fit["response"][row, :, targets] = values.response
     if not any_width:
         raise InputError(
