@@ -146,8 +146,12 @@ def fitted_responses(wildcards):
     return PLAN.response_files(wildcards.dataset, wildcards.subject)
 
 
-def fit_nuisance(wildcards):
-    return PLAN.nuisance_files(wildcards.dataset, wildcards.fit)
+def fitted(wildcards):
+    """Return what a fit reads beside the stimulus: responses, and features known already."""
+    return {
+        "responses": PLAN.response_files(wildcards.dataset, wildcards.subject),
+        "nuisance": PLAN.nuisance_files(wildcards.dataset, wildcards.fit),
+    }
 
 
 def suite_manifest(wildcards):

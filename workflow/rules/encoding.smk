@@ -1,11 +1,10 @@
 # Ridge encoders from states to responses, and their scores for each region.
 rule fit_encoding:
     input:
+        unpack(fitted),
         item_table=paths.ITEMS,
         word_table=paths.WORDS,
         features=paths.FEATURES,
-        responses=fitted_responses,
-        nuisance=fit_nuisance,
     output:
         paths.FIT,
     log:
