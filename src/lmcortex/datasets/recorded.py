@@ -272,8 +272,10 @@ class Story(Recorded):
             raise ValueError(
                 "give `targets`, or a `mask` or `coverage` where the responses are NIfTI images"
             )
-        if self.networks and not self.mask:
-            raise ValueError("`networks` are compared with voxels; give a `mask`, or leave it out")
+        if self.networks and not self.has_images():
+            raise ValueError(
+                "`networks` need voxels; give a `mask` or `coverage`, or leave them out"
+            )
         return self
 
     @model_validator(mode="after")
