@@ -208,4 +208,5 @@ def test_a_real_edit_runs_its_stage_and_what_follows(
     with clone.path("src/lmcortex/folds.py").open("a") as file:
         file.write("LEAST_GAP = 3\n")
     jobs = cells(planned_with_own_code(clone, monkeypatch))
-    assert jobs == {"fit_encoding": N_FITS, "score_roi": 2 * N_RUNS}
+    follows = {"score_roi": 2 * N_RUNS, "map_scores": 2 * N_RUNS}
+    assert jobs == {"fit_encoding": N_FITS, **follows}
