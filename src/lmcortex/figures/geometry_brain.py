@@ -208,7 +208,7 @@ def relation(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Figure:
         axis.axvline(0, color=style.BLACK, linewidth=0.9)
         axis.set_yticks(range(len(models)), models if number % columns == 0 else [])
         axis.set_ylim(len(models) - 0.5, -0.5)
-        axis.set_xlim(-1, 1)
+        axis.set(xlim=(-1, 1), xticks=(-1, -0.5, 0, 0.5, 1))
         axis.set_xlabel("partial r")
         axis.set_title(style.panel_title(*panel))
     if len(grown):

@@ -387,7 +387,7 @@ def window_relation(table: pd.DataFrame, scores: pd.DataFrame, view: View) -> Fi
         axis.set_title(style.panel_title(*panel))
         axis.set_yticks(range(len(models)), models)
         axis.set_ylim(len(models) - 0.45, -0.55)
-        axis.set_xlim(-1, 1)
+        axis.set(xlim=(-1, 1), xticks=(-1, -0.5, 0, 0.5, 1))
     for axis in axes[-columns:]:
         axis.set_xlabel("partial r")
     handles = [
