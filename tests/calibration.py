@@ -124,8 +124,7 @@ def slopes() -> bool:
             covered += low <= 0 <= high
         shares.append(covered / N)
         print(f"{f'growth over four sizes, {rho}':78}{shares[-1]:9.0%}", flush=True)
-    # Shares of 200 are uncertain by 3 %: the three are judged together.
-    return COVERAGE[0] <= float(np.mean(shares)) <= COVERAGE[1]
+    return all(COVERAGE[0] <= share <= COVERAGE[1] for share in shares)
 
 
 def modules() -> bool:
