@@ -134,8 +134,8 @@ class Fit(Section):
     alphas: Alphas = Alphas()
     nuisance: list[Baseline] = Field(
         default=[],
-        description="baselines that are known already: a model is fitted beside them (banded "
-        "ridge), and scored by what it predicts beyond them",
+        description="baselines that a model is fitted beside (banded ridge): scored is the model's "
+        "own part of the prediction, to which what both know may go too",
     )
     layer_choice: Literal["nested", "test"] = Field(
         default="nested",

@@ -64,7 +64,7 @@ def test_the_two_bands_are_those_of_himalaya(rng, folds):
         assert np.abs(both - ours).max() < 1e-5
 
 
-def test_a_model_that_only_knows_the_nuisance_adds_nothing(rng, folds):
+def test_a_model_of_noise_adds_nothing_to_a_nuisance(rng, folds):
     nuisance = rng.standard_normal((N, 4))
     values = nuisance @ rng.standard_normal((4, 40)) + rng.standard_normal((N, 40))
     found = banded(rng.standard_normal((N, 30)), nuisance, values, folds)

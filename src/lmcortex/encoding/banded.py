@@ -1,10 +1,11 @@
-"""Ridge with two bands of features: what a model predicts beyond what is known already.
+"""Ridge with two bands of features: a model beside what is known already.
 
 The kernels of the model and of the nuisance are mixed in several shares, and each target takes the
 share and the penalty of the least squared error on the inner folds (banded ridge; Nunez-Elizalde et
 al. 2019, NeuroImage 197:482; solved as himalaya's random search does it on the same shares). The
 prediction of such an encoder is the sum of what each band predicts. What is scored is the model's
-part, held against the responses less the nuisance's part.
+part, held against the responses less the nuisance's part. What both know may go to either band,
+so that this is no unique contribution.
 """
 
 from collections.abc import Sequence
