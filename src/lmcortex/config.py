@@ -134,8 +134,8 @@ class Fit(Section):
     alphas: Alphas = Alphas()
     nuisance: list[Baseline] = Field(
         default=[],
-        description="baselines that a model is fitted beside (banded ridge): scored is the model's "
-        "own part of the prediction, to which what both know may go too",
+        description="baselines that are known already (banded ridge): scored is the gain in r of "
+        "the model together with them over them alone",
     )
     layer_choice: Literal["nested", "test"] = Field(
         default="nested",
@@ -155,7 +155,7 @@ class Fit(Section):
         if story != (self.response is not None):
             raise ValueError("a story needs `response`, and sentences have none")
         if self.nuisance and (self.alphas.scale, self.alphas.choice) != ("trace", "target"):
-            raise ValueError("beside a nuisance, alphas are scaled by the trace, for each target")
+            raise ValueError("with a nuisance, alphas are scaled by the trace, for each target")
         return self
 
 

@@ -128,6 +128,50 @@ def permuted_correlations(
     return np.stack(sums, axis=1) / len(np.unique(folds))
 
 
+def permuted_gains(
+    measured: np.ndarray,
+    predicted: np.ndarray,
+    known: np.ndarray,
+    folds: np.ndarray,
+    permutations: np.ndarray,
+) -> np.ndarray:
+    """Correlate with fixed predictions what keeps its relation to one that is known.
+
+    In each fold, what a regression on the known prediction leaves of the responses is permuted and
+    put back (Freedman & Lane 1983, J. Bus. Econ. Stat. 1:292).
+
+    Parameters
+    ----------
+    measured, predicted, known : (n_samples, n_targets).
+    folds : (n_samples,).
+    permutations : (n, n_samples), from `block_permutations`; the same for all targets.
+
+    Returns
+    -------
+    (n, n_targets): the mean over folds of r with `predicted` less r with `known`.
+    """
+    measured, predicted, known = (
+        standardise_folds(values, folds) for values in (measured, predicted, known)
+    )
+    numbers = np.unique(folds)
+    gains = np.zeros((len(permutations), measured.shape[1]))
+    for fold in numbers:
+        here = folds == fold
+        orders = np.searchsorted(np.flatnonzero(here), permutations[:, here])
+        y, p, k = measured[here], predicted[here], known[here]
+        slope = (y * k).sum(axis=0)
+        rest, overlap = y - slope * k, (p * k).sum(axis=0)
+        for target in range(y.shape[1]):
+            moved = rest[orders, target]
+            with_p, with_k = moved @ p[:, target], moved @ k[:, target]
+            b = slope[target]
+            squares = b**2 + (rest[:, target] ** 2).sum() + 2 * b * with_k
+            gain = b * overlap[target] + with_p - b - with_k
+            # Squares are 0 for a constant alone, whose r are 0.
+            gains[:, target] += gain / np.sqrt(np.where(squares > 1e-12, squares, 1.0))
+    return gains / len(numbers)
+
+
 def resampled_correlations(
     measured: np.ndarray, predicted: np.ndarray, folds: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
@@ -135,8 +179,8 @@ def resampled_correlations(
 
     Parameters
     ----------
-    measured, predicted : (n_predictions, n_samples, n_targets): several predictions of the same
-        targets, most often with the same responses.
+    measured : (n_samples, n_targets).
+    predicted : (n_predictions, n_samples, n_targets): several predictions of the same responses.
     folds : (n_samples,).
     weights : (n, n_samples), from `resampling_weights`; the same for all targets.
 
@@ -150,12 +194,11 @@ def resampled_correlations(
     for fold in numbers:
         here = folds == fold
         w = weights[:, here] / weights[:, here].sum(axis=1, keepdims=True)
+        # Standardised first, so that the sums of squares below lose no digits.
+        y = standardise(measured[here])
+        mean_y = w @ y
+        variance_y = w @ y**2 - mean_y**2
         for i in range(n_predictions):
-            # Standardised first, so that the sums of squares below lose no digits.
-            if i == 0 or measured.strides[0]:
-                y = standardise(measured[i, here])
-                mean_y = w @ y
-                variance_y = w @ y**2 - mean_y**2
             x = standardise(predicted[i, here])
             mean_x = w @ x
             covariance = w @ (y * x) - mean_y * mean_x

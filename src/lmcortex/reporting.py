@@ -169,7 +169,9 @@ def dataset_view(plan: Plan, dataset: str) -> dict[str, Any]:
 
 
 def fit_view(plan: Plan, dataset: str, fit: str) -> dict[str, Any]:
-    return {**dataset_view(plan, dataset), "fit": fit}
+    known = plan.fits[fit].nuisance
+    beyond = {"beyond": " and ".join(known)} if known else {}
+    return {**dataset_view(plan, dataset), "fit": fit, **beyond}
 
 
 def model_view(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from lmcortex import registry
+from lmcortex.config import Fit
 from lmcortex.datasets import Dataset
 from lmcortex.plan import Plan
 
@@ -105,14 +106,17 @@ def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str
         **cell,
         "kind": found.kind,
         **settings,
-        "dtype": target_dtype(found),
+        "dtype": target_dtype(found, plan.fits[fit]),
         "predictions": kept_predictions(found),
     }
 
 
-def target_dtype(dataset: Dataset) -> str:
-    """Return the precision of products with targets: voxels are many, and noisy."""
-    return "float32" if dataset.voxelwise else "float64"
+def target_dtype(dataset: Dataset, fit: Fit) -> str:
+    """Return the precision of products with targets: voxels are many, and noisy.
+
+    Himalaya, which fits a model beyond a nuisance, decomposes in the same precision.
+    """
+    return "float32" if dataset.voxelwise and not fit.nuisance else "float64"
 
 
 def kept_predictions(dataset: Dataset) -> str:

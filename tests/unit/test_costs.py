@@ -172,7 +172,7 @@ def test_constants_are_those_of_the_code() -> None:
     assert costs.windows.BATCH_PLACES == differences.BATCH_PLACES
     assert costs.windows.HALVES == differences.HALVES
     assert costs.encoding.PREDICTIONS_AT_ONCE == ridge.PREDICTIONS_AT_ONCE
-    assert len(banded.SHARES) == costs.encoding.MIXTURES
+    assert len(banded.SHARES) == costs.encoding.SHARES
     assert costs.encoding.COLUMNS_PER_BATCH == regions.COLUMNS_PER_BATCH
     for name in ("random-embedding", "random-vector"):
         assert costs.features.BASELINE_WIDTHS[name] == baselines.EMBEDDING_WIDTH
@@ -379,7 +379,12 @@ def fit_once(plan: Plan, width: int, n_layers: int, folder: Path) -> Path:
     path = folder / "fit.nc"
     with storage.growing_dataset(frame, variables, path) as (fit, attributes):
         sizes = {"device": "cpu", "batch": plan.site.targets_per_batch}
-        encoding.fill_fit(fit, features, stacked, items, pd.DataFrame(), spec, **sizes)
+        known = [
+            encoding.Features("items", {0: rng.random((len(items), 2))}) for _ in spec["nuisance"]
+        ]
+        encoding.fill_fit(
+            fit, features, stacked, items, pd.DataFrame(), spec, nuisance=known, **sizes
+        )
         attributes["provenance"] = {}
     return path
 
@@ -395,6 +400,15 @@ def test_a_fit_allocates_what_was_reckoned(width, voxels, tmp_path) -> None:
     plan = plan_of(story(voxels=voxels, tr=1 / 3), width=width)  # as many words as samples
     cost = costs.fit_encoding(plan, "d", "story", "net", "00-02", "01")
     peak = allocated_mb(lambda: fit_once(plan, width, 3, tmp_path)) - responses_mb(plan)
+    assert 0.6 < peak / (cost.mem_mb - costs.machines.RIDGE_MB) < 1.0
+
+
+def test_a_fit_beyond_nuisances_allocates_what_was_reckoned(tmp_path) -> None:
+    fit = {"nuisance": ["word-rate", "position"]}
+    fit_once(plan_of(story(voxels=4), fit=fit), 40, 1, tmp_path)  # imports
+    plan = plan_of(story(voxels=800, tr=1 / 3), fit=fit, width=40)
+    cost = costs.fit_encoding(plan, "d", "story", "net", "00", "01")
+    peak = allocated_mb(lambda: fit_once(plan, 40, 1, tmp_path)) - responses_mb(plan)
     assert 0.6 < peak / (cost.mem_mb - costs.machines.RIDGE_MB) < 1.0
 
 

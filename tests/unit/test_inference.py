@@ -37,7 +37,7 @@ def test_a_permutation_moves_whole_blocks_within_their_fold(rng):
 def test_resampled_correlations_are_those_of_the_repeated_samples(rng):
     y, p = rng.standard_normal((2, 60, 4))
     weights = inference.resampling_weights(FOLDS, np.arange(60), 5, rng)
-    found = inference.resampled_correlations(y[None], p[None], FOLDS, weights)[0]
+    found = inference.resampled_correlations(y, p[None], FOLDS, weights)[0]
     for draw, row in zip(weights.astype(int), found, strict=True):
         for target in range(4):
             by_fold = [
@@ -54,6 +54,24 @@ def test_permuted_correlations_are_those_of_the_permuted_responses(rng):
     for order, row in zip(orders, found, strict=True):
         expected = [inference.correlate(y[order][f == FOLDS], p[f == FOLDS]) for f in range(3)]
         assert row == pytest.approx(np.mean(expected, axis=0))
+
+
+def test_permuted_gains_are_those_of_permuted_residuals(rng):
+    y, p, k = rng.standard_normal((3, 60, 2))
+    y, p = y + k, p + k
+    orders = inference.block_permutations(FOLDS, np.arange(60), 3, rng)
+    found = inference.permuted_gains(y, p, k, FOLDS, orders)
+    for order, row in zip(orders, found, strict=True):
+        for target in range(2):
+            gains = []
+            for f in range(3):
+                here = f == FOLDS
+                line = stats.linregress(k[here, target], y[here, target])
+                fitted = line.intercept + line.slope * k[:, target]
+                moved = (fitted + (y[:, target] - fitted)[order])[here]
+                r = [np.corrcoef(moved, v[here, target])[0, 1] for v in (p, k)]
+                gains.append(r[0] - r[1])
+            assert row[target] == pytest.approx(np.mean(gains))
 
 
 def test_the_correlation_with_a_constant_is_zero(rng):
@@ -113,7 +131,7 @@ def test_the_interval_holds_the_true_correlation_95_percent_of_the_time(rng):
         x = rng.standard_normal((300, 1))
         y = truth * x + np.sqrt(1 - truth**2) * rng.standard_normal((300, 1))
         weights = inference.resampling_weights(folds, np.arange(300), 200, rng)
-        draws = inference.resampled_correlations(y[None], x[None], folds, weights)[0, :, 0]
+        draws = inference.resampled_correlations(y, x[None], folds, weights)[0, :, 0]
         low, high = inference.interval(draws)
         covered += low <= truth <= high
     assert covered / 300 == pytest.approx(0.95, abs=0.035)

@@ -4,6 +4,7 @@ import pytest
 import xarray as xr
 
 from lmcortex import inference
+from lmcortex.encoding.banded import fit_banded
 from lmcortex.encoding.ridge import Penalties, fit_layer
 from lmcortex.encoding.rotations import stimulus_of
 from lmcortex.errors import InputError
@@ -262,18 +263,32 @@ def test_a_target_without_a_ceiling_row_is_refused(rng):
         score_rois([made_fit(rng)], ceilings().iloc[:3], SPEC)
 
 
-def cross_validated(rng, gain: float, n: int = 150, width: int = 15) -> xr.Dataset:
-    """Fit a real encoder to targets that follow random features by a gain, each with its noise."""
+def cross_validated(
+    rng, gain: float, known: float = 0.0, n: int = 150, width: int = 15
+) -> xr.Dataset:
+    """Fit a real encoder to targets that follow random features by a gain, each with its noise.
+
+    With `known` they follow other features too, and are fitted beyond these.
+    """
     items = pd.DataFrame(
         {"item": np.arange(n).astype(str), "run": "1", "time": np.arange(float(n))}
     )
     folds = make_folds({"scheme": "blocks", "n": 5}, items)
     states = rng.standard_normal((n, width))
     signal = states.sum(axis=1, keepdims=True) / np.sqrt(width)
-    response = gain * signal + rng.standard_normal((n, 60))
-    stimulus = stimulus_of([states], n, "cpu")
-    penalties = Penalties(np.logspace(-1, 3, 5))
-    [(_, fit)] = fit_layer(stimulus, lambda: iter([(slice(60), response)]), folds, penalties)
+    nuisance = rng.standard_normal((n, 1))
+    response = gain * signal + known * nuisance + rng.standard_normal((n, 60))
+    grid = np.logspace(-1, 3, 5)
+
+    def batches():
+        yield slice(60), response
+
+    if known:
+        kernels = states @ states.T, [nuisance @ nuisance.T]
+        [(_, fit)] = fit_banded(*kernels, batches, folds, grid)
+    else:
+        stimulus = stimulus_of([states], n, "cpu")
+        [(_, fit)] = fit_layer(stimulus, batches, folds, Penalties(grid))
     by_fold = ("layer", "fold", "target")
     return xr.Dataset(
         {
@@ -283,6 +298,7 @@ def cross_validated(rng, gain: float, n: int = 150, width: int = 15) -> xr.Datas
             "prediction": (("layer", "sample", "target"), fit.prediction[None]),
             "response": (("sample", "target"), response),
             "test_fold": ("sample", folds.test),
+            **({"known": (("sample", "target"), fit.known)} if known else {}),
         },
         coords={
             "layer": [0],
@@ -311,6 +327,26 @@ def test_intervals_hold_the_expected_score_of_the_whole_procedure(rng):
     expected = np.mean([r["r"].mean() for r in rows])
     covered = [((r["ci_low"] <= expected) & (expected <= r["ci_high"])).mean() for r in rows]
     assert expected > 0.25
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
+
+
+def test_noise_beyond_a_nuisance_is_significant_at_most_five_percent_of_the_time(rng):
+    rates = [(scored(cross_validated(rng, 0.0, known=0.7))["p"] <= 0.05).mean() for _ in range(8)]
+    assert np.mean(rates) < 0.08
+
+
+def test_what_is_beyond_a_nuisance_is_found(rng):
+    rows = scored(cross_validated(rng, 0.7, known=0.7))
+    # Perfect encoders of both, and of the nuisance alone.
+    total = np.sqrt(1 + 2 * 0.7**2)
+    assert rows["r"].mean() == pytest.approx((np.sqrt(2) - 1) * 0.7 / total, abs=0.05)
+    assert (rows["p"] <= 0.05).mean() > 0.9
+
+
+def test_intervals_hold_the_expected_gain_over_a_nuisance(rng):
+    rows = [scored(cross_validated(rng, 0.7, known=0.7)) for _ in range(8)]
+    expected = np.mean([r["r"].mean() for r in rows])
+    covered = [((r["ci_low"] <= expected) & (expected <= r["ci_high"])).mean() for r in rows]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
 
 

@@ -1,5 +1,6 @@
 """Ridge encoders, and their scores."""
 
+from math import ceil
 from typing import NamedTuple
 
 from lmcortex import specs
@@ -28,7 +29,7 @@ from lmcortex.plan import Plan
 # Constants of modules that are too heavy to import here; a test compares them.
 PREDICTIONS_AT_ONCE = 2**20
 COLUMNS_PER_BATCH = 2000
-MIXTURES = 9  # of a model's kernel with a nuisance's
+SHARES = 5  # of a model in the mixtures with nuisances
 PERMUTED_S = 2.5e-9  # seconds to fetch one sample of a permuted series and multiply it
 
 
@@ -48,7 +49,7 @@ class Problem(NamedTuple):
     batch: int
     single: bool  # precision of the products with targets
     kept: int  # targets whose predictions are kept
-    mixtures: int = 1  # of the model's and a nuisance's kernel
+    nuisances: int
 
 
 def problem(plan: Plan, dataset: str, fit: str, model: str, layer: str, subject: str) -> Problem:
@@ -76,9 +77,9 @@ def problem(plan: Plan, dataset: str, fit: str, model: str, layer: str, subject:
         pairs=folds - 1 if common else folds * (folds - 1) // 2,
         validations=folds if common else folds * (folds - 1),
         batch=min(targets, plan.site.targets_per_batch),
-        single=specs.target_dtype(found) == "float32",
+        single=specs.target_dtype(found, settings) == "float32",
         kept=targets if keeps else 0,
-        mixtures=MIXTURES if settings.nuisance else 1,
+        nuisances=len(settings.nuisance),
     )
 
 
@@ -91,11 +92,16 @@ class Solution(NamedTuple):
 
 
 def solution(sizes: Problem) -> Solution:
+    """Count what `lmcortex.encoding` does for one layer."""
+    return banded_ridge(sizes) if sizes.nuisances else ridge(sizes)
+
+
+def ridge(sizes: Problem) -> Solution:
     """Count what `lmcortex.encoding.ridge` does for one layer."""
     n, p, t, k, a = sizes[:5]
     train, inner, test = n * (k - 1) / k, n * (k - 2) / k, n / k
     size, batch = FLOAT if sizes.single else DOUBLE, sizes.batch
-    by_columns = p < train and sizes.mixtures == 1
+    by_columns = p < train
     rank, rank_inner = (p, p) if by_columns else (train, inner)
 
     def decompose(m: float, held: float) -> float:
@@ -116,7 +122,7 @@ def solution(sizes: Problem) -> Solution:
         + 4 * DOUBLE * k * a * batch
     )
     return Solution(
-        bytes=DOUBLE * (n**2 * sizes.mixtures + (n * p if by_columns else 0))
+        bytes=DOUBLE * (n**2 + (n * p if by_columns else 0))
         + size * rotations
         + max(DOUBLE * working, of_targets),
         decomposing=2 * n**2 * p
@@ -124,6 +130,31 @@ def solution(sizes: Problem) -> Solution:
         + k * decompose(train, test),
         predicting=(sizes.pairs * 2 * inner * rank_inner + sizes.validations * predictions) * t
         + k * 2 * (train + test) * rank * t,
+    )
+
+
+def banded_ridge(sizes: Problem) -> Solution:
+    """Count what himalaya's search does for one layer, each batch of targets anew.
+
+    A refit is of all penalties, as if each were some target's.
+    """
+    n, p, t, k, a = sizes[:5]
+    train, inner, test = n * (k - 1) / k, n * (k - 2) / k, n / k
+    sets, kernels = 2**sizes.nuisances - 1, 1 + sizes.nuisances
+    mixtures = sets + (SHARES - 1) * sets + 1
+    splits, batches = k * (k - 1), ceil(t / sizes.batch)
+    inverses = splits * (8 * inner**3 + 2 * a * test * inner**2) + k * (8 + 2 * a) * train**3
+    predictions = splits * 2 * a * test * inner + k * 2 * a * train**2
+    return Solution(
+        bytes=DOUBLE
+        * (
+            (1 + 2 * kernels) * n**2
+            + (2 * kernels + 2) * train**2
+            + 2 * a * train**2
+            + (a * train + 5 * n) * sizes.batch
+        ),
+        decomposing=2 * n**2 * p + batches * mixtures * inverses,
+        predicting=mixtures * predictions * t,
     )
 
 
@@ -142,12 +173,12 @@ def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, layer: str, sub
     shared = operator + states + responses
     if on_gpu(plan):
         rate = GPU.float32 if sizes.single else GPU.float64
-        seconds = sizes.mixtures * (solved.decomposing / GPU.float64 + solved.predicting / rate)
+        seconds = solved.decomposing / GPU.float64 + solved.predicting / rate
         memory = host + (shared + 3 * DOUBLE * n * sizes.batch) / MIB
         seconds = RIDGE_S + CUDA_S + layers * seconds
         return Cost(memory, seconds, disk, CONTEXT_MB + solved.bytes / MIB)
     rate = CORE.float32 if sizes.single else CORE.float64
-    seconds = sizes.mixtures * (solved.decomposing / CORE.float64 + solved.predicting / rate)
+    seconds = solved.decomposing / CORE.float64 + solved.predicting / rate
     return Cost(host + (shared + solved.bytes) / MIB, RIDGE_S + layers * seconds, disk)
 
 

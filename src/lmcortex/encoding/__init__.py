@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmcortex.encoding.banded import SHARES, BandedFit, fit_banded
+from lmcortex.encoding.banded import BandedFit, fit_banded
 from lmcortex.encoding.design import (
     Features,
     Operator,
@@ -80,7 +80,7 @@ def fit_encoding(
     items, words : the stimulus tables.
     spec : `folds`, `alphas`, `nuisance`, `kind`, `response`, `dtype`, `predictions`; `dataset`,
         `fit`, `model`, `checkpoint`.
-    nuisance : features that are known already; what is scored is what the model adds.
+    nuisance : features that are known already: the scores are what the model adds to them.
     device : `cpu` or `cuda`.
     batch : targets that are fitted at a time, which bounds memory.
 
@@ -88,8 +88,8 @@ def fit_encoding(
     -------
     Dataset with dims layer, fold, sample, target: `r_test`, `r_inner`, `alpha_index`, `test_fold`;
     and `prediction` (out of fold, float32), `response`, unless `predictions` is `average` and these
-    responses are not. Beside a nuisance, `response` is what it leaves, layer by layer. r with a
-    constant is 0 by definition.
+    responses are not. r with a constant is 0 by definition. With a nuisance, `r_test` and `r_inner`
+    are gains over the nuisance alone, and `known` is what that predicts.
 
     Raises
     ------
@@ -128,7 +128,8 @@ def fit_variables(
     """Return the dimensions and the dtype of each variable of a fit."""
     kept = {
         "prediction": (("layer", "sample", "target"), "float32"),
-        "response": (("layer",) * bool(spec["nuisance"]) + ("sample", "target"), "float64"),
+        "response": (("sample", "target"), "float64"),
+        **({"known": (("sample", "target"), "float32")} if spec["nuisance"] else {}),
     }
     return {
         "r_test": (BY_FOLD, "float64"),
@@ -187,7 +188,7 @@ def fill_fit(
     """
     folds, settings = make_folds(spec["folds"], items), penalties(spec)
     n_train = min(len(folds.outer(fold)[0]) for fold in range(folds.n))
-    known = _known_kernel(nuisance, items, words, spec, device)
+    known = _known_kernels(nuisance, items, words, spec, device)
     operators = sample_operators(features.rows, items, words, spec)
     n_rows = len(items if features.rows == "items" else words)
     dropped, any_width = [], False
@@ -200,54 +201,50 @@ def fill_fit(
         _check_states(states, n_rows, f"{spec['model']} {spec['checkpoint']} layer {layer}")
         blocks = _Blocks(states, operators, items["run"].to_numpy())
         # The bands of a mixture are kernels, however few columns they have.
-        stimulus = stimulus_of(blocks, n_train if known is None else 0, device)
+        stimulus = stimulus_of(blocks, 0 if known else n_train, device)
         dropped.append(blocks.n_dropped)
         any_width = any_width or stimulus.width > 0
-        where = {"device": device, "dtype": spec["dtype"]}
-        if known is None:
-            found = fit_layer(stimulus, batches, folds, settings, **where)
+        if known:
+            found = fit_banded(stimulus.kernel, known, batches, folds, settings.grid, device=device)
         else:
-            shares = SHARES if stimulus.width else (0.0,)
-            bands, n_targets = (stimulus.kernel, known), responses.sizes["target"]
-            banded = fit_banded(
-                *bands, batches, n_targets, folds, settings.grid, shares=shares, **where
+            found = fit_layer(
+                stimulus, batches, folds, settings, device=device, dtype=spec["dtype"]
             )
-            found = [(slice(0, n_targets), banded)]
         for targets, values in found:
             for name in ("r_test", "r_inner", "alpha_index"):
                 fit[name][row, :, targets] = getattr(values, name)
             if "prediction" in fit:
                 fit["prediction"][row, :, targets] = values.prediction
-                if isinstance(values, BandedFit):
-                    fit["response"][row, :, targets] = values.response
+            if "known" in fit and isinstance(values, BandedFit):  # of all layers the same
+                fit["known"][:, targets] = values.known
     if not any_width:
         raise InputError(
             f"{spec['model']} {spec['checkpoint']} on {spec['dataset']}: every feature is constant "
             "over the samples; use another pooling or leave the model out"
         )
-    if "response" in fit and known is None:
+    if "response" in fit:
         for targets, values in batches():
             fit["response"][:, targets] = values
     return dropped
 
 
-def _known_kernel(
+def _known_kernels(
     nuisance: Sequence[Features],
     items: "pd.DataFrame",
     words: "pd.DataFrame",
     spec: Mapping[str, Any],
     device: str,
-) -> Any:
-    """Return the kernel of all that is known already, which all layers share; None without any."""
-    kernel, runs = None, items["run"].to_numpy()
+) -> list[Any]:
+    """Return a kernel of each nuisance, which all layers share."""
+    kernels, runs = [], items["run"].to_numpy()
     for features in nuisance:
         operators = sample_operators(features.rows, items, words, spec)
-        for states in features.layers.values():
-            known = stimulus_of(_Blocks(states, operators, runs), 0, device)
-            if not known.width:
-                raise InputError(f"{spec['dataset']}: a nuisance of fit {spec['fit']} is constant")
-            kernel = known.kernel if kernel is None else kernel + known.kernel
-    return kernel
+        [states] = features.layers.values()
+        known = stimulus_of(_Blocks(states, operators, runs), 0, device)
+        if not known.width:
+            raise InputError(f"{spec['dataset']}: a nuisance of fit {spec['fit']} is constant")
+        kernels.append(known.kernel)
+    return kernels
 
 
 class _Blocks:

@@ -1,157 +1,182 @@
-"""Ridge with two bands of features: a model beside what is known already.
+"""Ridge with a band of features for each source: what a model adds to what is known already.
 
-The kernels of the model and of the nuisance are mixed in several shares, and each target takes the
-share and the penalty of the least squared error on the inner folds (banded ridge; Nunez-Elizalde et
-al. 2019, NeuroImage 197:482; solved as himalaya's random search does it on the same shares). The
-prediction of such an encoder is the sum of what each band predicts. What is scored is the model's
-part, held against the responses less the nuisance's part. What both know may go to either band,
-so that this is no unique contribution.
+The kernels of the model and of the nuisances are mixed in several shares, and each target takes the
+mixture and the penalty of the least squared error on the inner folds (banded ridge; Nunez-Elizalde
+et al. 2019, NeuroImage 197:482), by himalaya's search (Dupré la Tour et al. 2022, NeuroImage
+264:119728). The same search is made of the nuisances alone. The gain of a target is the correlation
+of its responses with the prediction of all, less that with the prediction of the nuisances alone.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lmcortex.encoding.devices import Array, cast, put, take
-from lmcortex.encoding.ridge import Batches, inner_scores
-from lmcortex.encoding.rotations import (
-    Rotation,
-    Stimulus,
-    choosing,
-    rotate_outer,
-    rotate_pairs,
-    rotate_samples,
-)
+from lmcortex.encoding.devices import Array, library, put, take
+from lmcortex.encoding.ridge import Batches
 from lmcortex.folds import Folds
 from lmcortex.inference import correlate
 
-# Shares of the model in the mixed kernel, the rest is the nuisance's.
-SHARES = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0)
+# Shares of the model in the mixed kernel; the rest is that of the nuisances.
+SHARES = (0.01, 0.1, 0.5, 0.9, 1.0)
 
 
 class BandedFit(NamedTuple):
-    """All targets' cross-validated banded ridge on one layer.
+    """Some targets' cross-validated banded ridge on one layer.
 
-    `r_test`, `r_inner` (of both bands together) and `alpha_index` are (n_folds, n_targets);
-    `prediction`, of the model alone, and `response`, less what the nuisance predicts, (n_samples,
-    n_targets), out of fold.
+    `r_test` and `r_inner`, both gains, and `alpha_index` are (n_folds, n_targets); `prediction`, of
+    all bands, and `known`, of the nuisances alone, are (n_samples, n_targets), out of fold.
     """
 
     r_test: np.ndarray
     r_inner: np.ndarray
     alpha_index: np.ndarray
     prediction: np.ndarray
-    response: np.ndarray
+    known: np.ndarray
 
 
-class Chosen(NamedTuple):
-    """The best share and penalty so far, by fold and target: their places, loss and inner r."""
+class Search(NamedTuple):
+    """The best mixture and penalty of each target, found on one training set.
 
-    share: np.ndarray
-    alpha: np.ndarray
+    `loss` and `r` are means over the inner folds, (n_targets,); `prediction` is of the test
+    samples, (n_test, n_targets).
+    """
+
     loss: np.ndarray
     r: np.ndarray
+    alpha_index: np.ndarray
+    prediction: np.ndarray
 
 
 def fit_banded(
     model: Array,
-    nuisance: Array,
+    nuisances: Sequence[Array],
     batches: Batches,
-    n_targets: int,
     folds: Folds,
     grid: np.ndarray,
     *,
-    shares: Sequence[float] = SHARES,
     device: str = "cpu",
-    dtype: str = "float64",
-) -> BandedFit:
-    """Cross-validate one layer beside a nuisance.
+) -> Iterator[tuple[slice, BandedFit]]:
+    """Cross-validate what one layer adds to nuisances, a batch of targets at a time.
+
+    Where the model does not lower the loss on the inner folds, the prediction is that of the
+    nuisances alone, and the gain is 0.
 
     Parameters
     ----------
-    model, nuisance : kernels (n_samples, n_samples); each is divided by its mean diagonal.
-    n_targets : of all batches.
-    batches : see `lmcortex.encoding.ridge.fit_layer`.
+    model, nuisances : kernels (n_samples, n_samples) in float64; each is divided by its mean
+        diagonal. That of a model without columns is 0.
+    batches : yields slices of targets, and their (n_samples, n_targets) responses.
     grid : (n_alphas,), multiples of the mean diagonal of the mixed kernel.
-    shares : of the model in the mixture; 0 alone for features without columns.
+    device : `cpu` or `cuda`, that of the kernels.
+
+    Yields
+    ------
+    The slice of each batch, and its fit.
     """
-    kernels = [_unit(model), _unit(nuisance)]
-    mixtures = [_mixture([share * kernels[0], (1 - share) * kernels[1]], folds) for share in shares]
-    chosen = _choose(mixtures, batches, n_targets, folds, grid, device, dtype)
-    prediction = np.empty((len(folds.test), n_targets))
-    response = np.empty_like(prediction)
-    for number, (share, mixture) in enumerate(zip(shares, mixtures, strict=True)):
-        outer = rotate_outer(mixture, folds, "float64")
-        across = [_rows(share * kernels[0], rotation, fold) for fold, rotation in enumerate(outer)]
-        for where, measured in batches():
-            targets = put(measured, device)
-            for fold, rotation in enumerate(outer):
-                here = np.flatnonzero(chosen.share[fold, where] == number)
-                if not len(here):
-                    continue
-                alphas = put(grid[chosen.alpha[fold, where][here]], device)
-                fitted = targets[rotation.train][:, here]
-                square = rotation.singular**2
-                weights = (rotation.left.T @ fitted) / (square[:, None] + alphas)
-                held = rotation.held[fold]
-                ours = across[fold] @ weights
-                rest = (held.rows * rotation.singular) @ weights - ours
-                places = np.ix_(held.samples, np.arange(n_targets)[where][here])
-                prediction[places] = take(ours)
-                response[places] = measured[held.samples][:, here] - take(rest + fitted.mean(0))
-    tests = [folds.outer(fold)[1] for fold in range(folds.n)]
-    r_test = np.stack([correlate(response[test], prediction[test]) for test in tests])
-    return BandedFit(r_test, chosen.r, chosen.alpha, prediction, response)
+    from himalaya.backend import set_backend
+
+    set_backend("torch_cuda" if device == "cuda" else "numpy")
+    kernels = library(model).stack([_unit(kernel) for kernel in (model, *nuisances)])
+    without, together = mixtures(len(nuisances))
+    if not float(model.diagonal().sum()):
+        together = without
+    for where, measured in batches():
+        targets = put(measured, device)
+        alone, found = (
+            [_search(kernels, targets, folds, fold, grid, weights) for fold in range(folds.n)]
+            for weights in (without, together)
+        )
+        yield where, _gain(measured, alone, found, folds)
+
+
+def mixtures(n_nuisances: int) -> tuple[np.ndarray, np.ndarray]:
+    """List the weights of the kernels in the mixtures that are tried.
+
+    Returns
+    -------
+    without, together : (n_mixtures, 1 + n_nuisances), the model's weight first. Without the model,
+        every set of nuisances in equal parts, so that a useless one costs nothing; together, the
+        model in each share with each of these.
+    """
+    chosen = np.array([kept for kept in product((0.0, 1.0), repeat=n_nuisances) if any(kept)])
+    sets = chosen / chosen.sum(axis=1, keepdims=True)
+    together = [(share, *(1 - share) * weights) for share in SHARES for weights in sets]
+    return np.insert(sets, 0, 0.0, axis=1), np.unique(together, axis=0)
+
+
+def _gain(
+    measured: np.ndarray, alone: Sequence[Search], together: Sequence[Search], folds: Folds
+) -> BandedFit:
+    prediction, known = np.empty(measured.shape), np.empty(measured.shape)
+    r_test, r_inner, alpha_index = [], [], []
+    for fold, (without, found) in enumerate(zip(alone, together, strict=True)):
+        test = folds.outer(fold)[1]
+        adds = found.loss < without.loss
+        known[test] = without.prediction
+        prediction[test] = np.where(adds, found.prediction, without.prediction)
+        r_test.append(
+            correlate(measured[test], prediction[test]) - correlate(measured[test], known[test])
+        )
+        r_inner.append(np.where(adds, found.r - without.r, 0.0))
+        alpha_index.append(np.where(adds, found.alpha_index, without.alpha_index))
+    by_fold = np.stack(r_test), np.stack(r_inner), np.stack(alpha_index)
+    return BandedFit(*by_fold, prediction, known)
+
+
+def _search(
+    kernels: Array,
+    targets: Array,
+    folds: Folds,
+    fold: int,
+    grid: np.ndarray,
+    weights: np.ndarray,
+) -> Search:
+    """Choose each target's mixture and penalty for one outer fold, and predict its test samples."""
+    from himalaya.kernel_ridge import (
+        predict_weighted_kernel_ridge,
+        solve_multiple_kernel_ridge_random_search,
+    )
+    from himalaya.scoring import correlation_score, l2_neg_loss
+
+    train, test = folds.outer(fold)
+    inner = []
+
+    def score(held: Array, predicted: Array) -> Array:
+        # One call for each mixture and inner fold, of all penalties: layers are chosen by r.
+        inner.append(np.nan_to_num(take(correlation_score(held, predicted))))
+        return l2_neg_loss(held, predicted)
+
+    # Himalaya's own annotations are taken from defaults, and too narrow.
+    settings: dict[str, Any] = {
+        "n_iter": weights,
+        "alphas": grid,
+        "score_func": score,
+        "cv": folds.inner(fold),
+        "fit_intercept": True,
+        "return_weights": "dual",
+        "return_alphas": True,
+        "progress_bar": False,
+    }
+    with np.errstate(divide="ignore"):  # the logarithm of a weight of 0
+        deltas, dual, scores, alphas, intercept = solve_multiple_kernel_ridge_random_search(
+            kernels[:, train][:, :, train], targets[train], **settings
+        )
+    across = kernels[:, test][:, :, train]
+    prediction = predict_weighted_kernel_ridge(across, dual, deltas)
+    scores = take(scores)
+    places = scores.argmax(axis=0), np.searchsorted(grid, take(alphas)), np.arange(scores.shape[1])
+    r = np.reshape(inner, (len(weights), folds.n - 1, len(grid), -1)).mean(axis=1)
+    return Search(
+        loss=-scores[places[0], places[2]],
+        r=r[places],
+        alpha_index=places[1],
+        prediction=take(prediction) + take(intercept),
+    )
 
 
 def _unit(kernel: Array) -> Array:
     """Divide a kernel by its mean diagonal; that of features without columns stays 0."""
     scale = float(kernel.diagonal().mean())
     return kernel / scale if scale else kernel
-
-
-def _mixture(kernels: Sequence[Array], folds: Folds) -> Stimulus:
-    kernel = kernels[0] + kernels[1]
-    return Stimulus(
-        width=len(folds.test),
-        trace=float(kernel.diagonal().sum()),
-        kernel=kernel,
-        rotate=lambda train, held: rotate_samples(kernel, train, held),
-    )
-
-
-def _choose(
-    mixtures: Sequence[Stimulus],
-    batches: Batches,
-    n_targets: int,
-    folds: Folds,
-    grid: np.ndarray,
-    device: str,
-    dtype: str,
-) -> Chosen:
-    """Choose each target's share and penalty in each outer fold."""
-    shape = (folds.n, n_targets)
-    best = Chosen(
-        np.zeros(shape, int), np.zeros(shape, int), np.full(shape, np.inf), np.zeros(shape)
-    )
-    for number, mixture in enumerate(mixtures):
-        inner = rotate_pairs(mixture, folds, choosing(folds.n, first_only=False), dtype)
-        for where, measured in batches():
-            loss, r = inner_scores(inner, cast(put(measured, device), dtype), grid, folds.n)
-            alpha = loss.argmin(axis=1)
-            found = [
-                np.take_along_axis(values, alpha[:, None], axis=1)[:, 0] for values in (loss, r)
-            ]
-            better = found[0] < best.loss[:, where]
-            for kept, new in zip(best, (number, alpha, *found), strict=True):
-                kept[:, where] = np.where(better, new, kept[:, where])
-    return best
-
-
-def _rows(kernel: Array, rotation: Rotation, fold: int) -> Array:
-    """Return what one band brings to the held out rows of a rotated mixture, times its S."""
-    alone = kernel[rotation.held[fold].samples][:, rotation.train]
-    # U has no mean, so that only the mean over the training samples is left to take out.
-    centre = kernel[rotation.train][:, rotation.train].mean(0)
-    return (alone - centre) @ rotation.left

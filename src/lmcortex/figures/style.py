@@ -67,6 +67,7 @@ class View:
     dataset, fit : names in the tables.
     simulated : whether the brains were simulated; such figures carry a visible mark.
     title : how the dataset is called in print; its name when empty.
+    beyond : what is known already, where scores are gains over it.
     sample : how many items, words or runs were scored, as text ("1000 sentences").
     subject : label whose scores are shown; the group when there is one, when None.
     model : the one model shown, for figures of one model.
@@ -76,6 +77,7 @@ class View:
     fit: str = ""
     simulated: bool = False
     title: str = ""
+    beyond: str = ""
     sample: str = ""
     subject: str | None = None
     model: str = ""
@@ -107,6 +109,8 @@ def frame(view: View, title: str, subtitle: str, size: tuple[float, float]) -> F
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0.1 / width, 0, 1 - 0.2 / width, size[1] / height), w_pad=0.06, h_pad=0.06)
     name = view.title or view.dataset
+    if view.beyond:
+        name += f", gain over {view.beyond}"
     top = 1 - 0.12 / height
     figure.text(0.12 / width, top, f"{title} · {name}", size=13, weight="bold", va="top")
     figure.text(0.12 / width, top - 0.27 / height, subtitle, size=9.5, color=GREY, va="top")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,30 @@ class Sampling:
     permutations: np.ndarray
 
 
+class Series(NamedTuple):
+    """Responses and their out-of-fold predictions.
+
+    `response` and `known`, what a nuisance alone predicts, are (n_samples, n_targets); `prediction`
+    is (n_layers, n_samples, n_targets).
+    """
+
+    response: np.ndarray
+    prediction: np.ndarray
+    known: np.ndarray | None
+
+    def choose(self, targets: np.ndarray, layer: np.ndarray) -> "Series":
+        """Keep some targets, and of their predictions those of one layer at each sample.
+
+        Parameters
+        ----------
+        targets : indices (n,).
+        layer : (n_samples, n), positions along the layers.
+        """
+        chosen = np.take_along_axis(self.prediction[..., targets], layer[None], axis=0)
+        known = None if self.known is None else self.known[:, targets]
+        return Series(self.response[:, targets], chosen, known)
+
+
 @dataclass(frozen=True)
 class SubjectFit:
     """One subject's fits.
@@ -52,17 +76,15 @@ class SubjectFit:
     def has_predictions(self) -> bool:
         return "prediction" in self.parts[0]
 
-    def read(self, batch: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Read some targets' responses and predictions, both (n_layers, n_samples, n).
-
-        Responses are a view of the same for all layers, unless each layer has its own.
-        """
+    def read(self, batch: slice) -> Series:
+        """Read some targets' responses and what was predicted of them."""
         here = slice(self.first + batch.start, self.first + batch.stop)
         parts = [part.isel(target=here) for part in self.parts]
-        prediction = np.concatenate([part["prediction"].to_numpy() for part in parts])
-        if "layer" in parts[0]["response"].dims:
-            return np.concatenate([part["response"].to_numpy() for part in parts]), prediction
-        return np.broadcast_to(parts[0]["response"].to_numpy(), prediction.shape), prediction
+        return Series(
+            response=parts[0]["response"].to_numpy(),
+            prediction=np.concatenate([part["prediction"].to_numpy() for part in parts]),
+            known=parts[0]["known"].to_numpy() if "known" in parts[0] else None,
+        )
 
 
 def group_files(fits: Sequence["xr.Dataset"]) -> list[list["xr.Dataset"]]:

@@ -10,11 +10,12 @@ from lmcortex.inference import (
     FOLD_DEPENDENCE,
     permutation_p,
     permuted_correlations,
+    permuted_gains,
     resampled_correlations,
     sign_flip_p,
     widen,
 )
-from lmcortex.scores.fits import Sampling, SubjectFit
+from lmcortex.scores.fits import Sampling, Series, SubjectFit
 from lmcortex.seeds import generator
 
 AVERAGE = "average"
@@ -85,7 +86,7 @@ def score_subject(fit: SubjectFit, sampling: Sampling, spec: Mapping[str, Any]) 
             draws=widen(draws[i]),
             alpha_index=_append_choice(fit.alpha_index[..., side], choice),
             share=np.append(share, 1.0),
-            p=permutation_p(r[-1].mean(), FOLD_DEPENDENCE * null[i]) if honest else np.nan,
+            p=permutation_p(r[-1].mean(), null[i]) if honest else np.nan,
         )
 
 
@@ -151,29 +152,45 @@ def _resample(
     size = max(1, COLUMNS_PER_BATCH // n_layers)
     for start in range(0, n_targets, size):
         batch = slice(start, min(start + size, n_targets))
-        response, prediction = fit.read(batch)
-        by_layer = resampled_correlations(response, prediction, sampling.folds, sampling.weights)
+        series = fit.read(batch)
+        by_layer = _resampled(series, sampling)
         for roi, members in fit.rois.items():
             here = np.flatnonzero(members[batch])
             if not len(here):
                 continue
             in_roi = [(i, place) for i, place in enumerate(places) if place.roi == roi]
             choice = in_roi[0][1].choice[:, batch][:, here]
-            measured, nested = (
-                np.take_along_axis(values[..., here], choice[sampling.folds][None], axis=0)
-                for values in (response, prediction)
-            )
-            drawn = resampled_correlations(measured, nested, sampling.folds, sampling.weights)
-            permuted = permuted_correlations(
-                measured[0], nested[0], sampling.folds, sampling.permutations
-            )
+            nested = series.choose(here, choice[sampling.folds])
+            drawn = _resampled(nested, sampling)[0]
+            permuted = _permuted(nested, sampling)
             for i, place in in_roi:
                 side = place.members[batch][here]
                 draws[i, :-1] += by_layer[..., here[side]].sum(axis=-1)
-                draws[i, -1] += drawn[0][:, side].sum(axis=-1)
-                null[i] += permuted[:, side].sum(axis=-1)
+                draws[i, -1] += drawn[:, side].sum(axis=-1)
+                null[i] += permuted[side].sum(axis=0)
     sizes = np.array([place.members.sum() for place in places])
     return draws / sizes[:, None, None], null / sizes[:, None]
+
+
+def _resampled(series: Series, sampling: Sampling) -> np.ndarray:
+    """Resample each layer's score, (n_layers, n_resamples, n_targets)."""
+
+    def resample(predicted: np.ndarray) -> np.ndarray:
+        folds, weights = sampling.folds, sampling.weights
+        return resampled_correlations(series.response, predicted, folds, weights)
+
+    if series.known is None:
+        return resample(series.prediction)
+    return resample(series.prediction) - resample(series.known[None])
+
+
+def _permuted(series: Series, sampling: Sampling) -> np.ndarray:
+    """Permute the responses under the first layer's prediction, (n_targets, n_permutations)."""
+    folds, orders, prediction = sampling.folds, sampling.permutations, series.prediction[0]
+    if series.known is None:
+        null = permuted_correlations(series.response, prediction, folds, orders)
+        return FOLD_DEPENDENCE * null.T
+    return widen(permuted_gains(series.response, prediction, series.known, folds, orders).T)
 
 
 def group_regions(regions: Sequence[Region], spec: Mapping[str, Any]) -> Iterator[Region]:
