@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig
 
 from lmcortex import folds, responses, storage
-from lmcortex.encoding import devices, ridge, rotations
+from lmcortex.encoding import banded, devices, ridge, rotations
 from lmcortex.models.fetch import fetch_checkpoint
 from lmcortex.models.load import initialise
 from lmcortex.stimuli import split_words, words_table
@@ -33,7 +33,8 @@ FIT = {
     **{"dataset": "noise", "fit": "blocks", "model": "random", "checkpoint": "main"},
     **{"kind": "sentences", "pooling": "last", "response": None},
     "folds": {"scheme": "blocks", "n": 5, "gap": 0},
-    "alphas": {"low": -3, "high": 5, "n": 17},
+    "alphas": {"low": -3, "high": 5, "n": 17, "scale": "trace", "choice": "target"},
+    **{"nuisance": [], "dtype": "float64", "predictions": "all"},
 }
 SPECS: dict[str, dict[str, Any]] = {
     "sentences": {"kind": "sentences", "poolings": ["last", "mean"]},
@@ -135,6 +136,27 @@ def test_encoders_are_those_of_the_processor(width: int, dtype: str, tolerance: 
     assert np.array_equal(fits[0].alpha_index, fits[1].alpha_index)
     for name in ("r_test", "r_inner", "prediction"):
         np.testing.assert_allclose(getattr(fits[0], name), getattr(fits[1], name), atol=tolerance)
+
+
+def test_a_gain_over_a_nuisance_is_that_of_the_processor() -> None:
+    rng = np.random.default_rng(0)
+    model, known = rng.normal(size=(len(ITEMS), 40)), rng.normal(size=(len(ITEMS), 2))
+    measured = model[:, :12] + known[:, :1] + rng.normal(size=(len(ITEMS), 12))
+    parts = folds.make_folds(FIT["folds"], ITEMS)
+    fits = []
+    for device in ("cuda", "cpu"):
+        kernels = [devices.put(band @ band.T, device) for band in (model, known)]
+        [(_, fit)] = banded.fit_banded(
+            kernels[0],
+            kernels[1:],
+            lambda: iter([(slice(12), measured)]),
+            parts,
+            np.logspace(-3, 5, 17),
+            device=device,
+        )
+        fits.append(fit)
+    for name in fits[0]._fields:
+        np.testing.assert_allclose(getattr(fits[0], name), getattr(fits[1], name), atol=1e-6)
 
 
 def test_the_fitting_command_says_that_it_ran_on_the_gpu_without_tf32(folder: Path) -> None:
