@@ -32,7 +32,7 @@ BATCH = 2000
 
 
 class Case(NamedTuple):
-    """Sizes of fits: of checkpoints, samples, columns, subjects and targets of each, and the folds."""
+    """Sizes: checkpoints, samples, columns, subjects, targets of each; and what folds are."""
 
     checkpoints: int
     samples: int
@@ -282,8 +282,9 @@ def main() -> None:
         data = simulate(case)
         floor = floor_seconds(case, data, args.threads)
         print(
-            f"\n{name}: {case.checkpoints} x {case.samples} samples, {case.columns} columns, {case.subjects} x "
-            f"{case.targets} targets, {data.folds.n} folds, {case.dtype}; floor {floor:.2f} s"
+            f"\n{name}: {case.checkpoints} x {case.samples} samples, {case.columns} columns, "
+            f"{case.subjects} x {case.targets} targets, {data.folds.n} folds, {case.dtype}; "
+            f"floor {floor:.2f} s"
         )
         first: Taken | None = None
         results: dict[str, list[Taken]] = {way: [] for way in case.ways}

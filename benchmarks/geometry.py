@@ -17,7 +17,9 @@ import torch
 from transformers import GPTNeoXConfig
 
 from lmcortex.features.batches import BATCH_TOKENS, batches
-from lmcortex.geometry.measure import layer_states, measure_layers
+from lmcortex.features.grams import empty_grams, token_gram
+from lmcortex.features.sentences import layer_states
+from lmcortex.geometry.measure import measure_states
 from lmcortex.models.load import initialise
 
 TOLERANCE = 1e-6
@@ -109,7 +111,10 @@ def main() -> None:
             clock = [now()]
             layers = layer_states(model, tokens)
             clock.append(now())
-            measured, _ = measure_layers(layers, [str(row) for row in rows], model)
+            grams = empty_grams([lengths[rows[0]]] * len(rows), len(layers))
+            for layer, states in enumerate(layers):
+                grams.put(layer, np.arange(len(rows)), token_gram(states).numpy())
+            measured, _ = measure_states(grams, np.arange(len(rows)))
             clock.append(now())
             plain = [[sentence_loop(one) for one in states.numpy()] for states in layers]
             clock.append(now())

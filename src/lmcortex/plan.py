@@ -118,6 +118,9 @@ class Plan:
         ]
         return [*self.runs, *self.baselines, *planted]
 
+    def datasets_of(self, kind: str) -> list[str]:
+        return [name for name, found in self.datasets.items() if found.kind == kind]
+
     def fits_of(self, dataset: str) -> list[str]:
         kind = self.datasets[dataset].kind
         return [name for name in self.study.fits if self.fits[name].kind == kind]
@@ -180,7 +183,7 @@ class Plan:
             for dataset in self.study.datasets
             for pattern, runs in (
                 (paths.FEATURES, self.extracted_on(dataset)),
-                (paths.GEOMETRY, self.measured_runs()),
+                (paths.GEOMETRY, self.passage_runs(dataset)),
                 (paths.NEURONS, self.networked_runs(dataset)),
             )
             if run in runs
@@ -201,6 +204,10 @@ class Plan:
     def measured_runs(self) -> list[Run]:
         """The networks whose geometry is measured."""
         return self.runs if "geometry" in self.study.analyses else []
+
+    def passage_runs(self, dataset: str) -> list[Run]:
+        """The networks that read a dataset once more for its geometry: a story, in passages."""
+        return self.measured_runs() if dataset in self.datasets_of("story") else []
 
     def geometry_files(self) -> list[str]:
         return [

@@ -158,9 +158,12 @@ def map_slopes(plan: Plan) -> Spec:
     return {"groups": groups}
 
 
-def measure_geometry(plan: Plan, dataset: str, model: str) -> Spec:
-    kind = plan.datasets[dataset].kind
-    return {"dataset": dataset, "kind": kind, "dtype": plan.model(model).dtype}
+def measure_geometry(plan: Plan, dataset: str, model: str, checkpoint: str) -> Spec:
+    return {"dataset": dataset, "model": model, "checkpoint": checkpoint}
+
+
+def measure_passages(plan: Plan, dataset: str, model: str) -> Spec:
+    return {"dataset": dataset, "dtype": plan.model(model).dtype}
 
 
 def choose_swaps(plan: Plan, text: str) -> Spec:

@@ -113,6 +113,27 @@ def test_batches_change_no_value(model_and_tokenizer):
         np.testing.assert_allclose(values, alone[name], rtol=1e-5, atol=1e-6)
 
 
+def test_the_inner_products_of_each_sentence_are_kept(model_and_tokenizer, tmp_path):
+    model, tokenizer = model_and_tokenizer
+    path = tmp_path / "features.safetensors"
+    storage.write_arrays(features.sentence_features(SENTENCES, model, tokenizer), path, {})
+    grams = features.read_grams(path)
+    n_special = 1 if tokenizer.pad_token else 0
+    for row, text in enumerate(SENTENCES.values()):
+        tokens = tokenizer(text)["input_ids"]
+        states = states_of(model, tokens)[:, n_special : len(tokens) - n_special]
+        for layer in range(4):
+            expected = states[layer] @ states[layer].T
+            found = grams.of(layer, np.array([row]))[0]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_features_of_a_story_hold_no_inner_products(tmp_path):
+    storage.write_arrays({"word/00": np.zeros((2, 2))}, tmp_path / "a.safetensors", {})
+    with pytest.raises(InputError, match=r"a.safetensors: no inner products .* extract"):
+        features.read_grams(tmp_path / "a.safetensors")
+
+
 def test_batches_hold_sentences_of_one_length_within_the_budget():
     lengths = np.random.default_rng(0).integers(3, 9, 200)
     seen = list(batches(lengths, 40))
@@ -127,7 +148,8 @@ def test_the_order_of_sentences_is_kept(model_and_tokenizer):
     backward = features.sentence_features(
         dict(reversed(SENTENCES.items())), *model_and_tokenizer, poolings=["mean"]
     )
-    assert set(backward) == {f"mean/{layer:02d}" for layer in range(4)}
+    pooled = {name for name in backward if not name.startswith("gram/")}
+    assert pooled == {f"mean/{layer:02d}" for layer in range(4)}
     np.testing.assert_allclose(backward["mean/03"][::-1], forward["mean/03"], rtol=1e-5, atol=1e-6)
 
 
@@ -402,7 +424,7 @@ def test_a_real_models_means_leave_the_special_tokens_out():
     model = models.load_model(checkpoint, device="cpu")
     tokenizer = models.load_tokenizer(checkpoint)
     found = features.sentence_features(SENTENCES, model, tokenizer, poolings=["mean"])
-    assert {array.shape for array in found.values()} == {(len(SENTENCES), 384)}
+    assert {found[f"mean/{n:02d}"].shape for n in range(7)} == {(len(SENTENCES), 384)}
     for row, text in enumerate(SENTENCES.values()):
         with torch.inference_mode():
             out = model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True)

@@ -14,14 +14,14 @@ import pytest
 import torch
 from test_features import SENTENCES, make, saved
 
-from lmcortex import geometry, storage
+from lmcortex import features, geometry, storage
 from lmcortex.errors import InputError
+from lmcortex.features.grams import token_gram
 from lmcortex.geometry import CURVATURES, ENTROPIES, KEY, MEASURES
-from lmcortex.geometry.gram import token_gram
 from lmcortex.geometry.measure import measure_gram
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "workflow" / "scripts" / "measure_geometry.py"
+SCRIPTS = ROOT / "workflow" / "scripts"
 # Every definition written out for one sentence, also what the benchmark compares with.
 sentence_loop = runpy.run_path(str(ROOT / "benchmarks" / "geometry.py"))["sentence_loop"]
 
@@ -284,9 +284,13 @@ def expected_values(model: Any, tokenizer: Any, text: str) -> np.ndarray:
         )
 
 
+def measured(texts: dict[str, str], *network: Any, **options: Any) -> pd.DataFrame:
+    return geometry.measure_geometry(features.sentence_grams(texts, *network, **options))
+
+
 def test_the_table_equals_a_loop_over_sentences(model_and_tokenizer):
     model, tokenizer = model_and_tokenizer
-    table = geometry.sentence_geometry(SENTENCES, model, tokenizer)
+    table = measured(SENTENCES, model, tokenizer)
     expected = np.stack([expected_values(model, tokenizer, t) for t in SENTENCES.values()], -1)
     states = [(0, "residual"), (1, "residual"), (2, "residual"), (3, "residual"), (3, "normed")]
     keys = [
@@ -300,7 +304,7 @@ def test_the_table_equals_a_loop_over_sentences(model_and_tokenizer):
 
 def test_the_normed_state_is_a_state_of_its_own_where_there_is_a_norm(model_and_tokenizer):
     model, tokenizer = model_and_tokenizer
-    table = geometry.sentence_geometry(SENTENCES, model, tokenizer)
+    table = measured(SENTENCES, model, tokenizer)
     last = table[table["layer"] == 3]
     sides = [last.loc[last["state"] == state, "mean"] for state in ("residual", "normed")]
     same = np.allclose(*sides, atol=1e-4)
@@ -309,16 +313,16 @@ def test_the_normed_state_is_a_state_of_its_own_where_there_is_a_norm(model_and_
 
 def test_batches_change_no_value(model_and_tokenizer):
     texts = {f"{item}{n}": text for item, text in SENTENCES.items() for n in range(5)}
-    together = geometry.sentence_geometry(texts, *model_and_tokenizer)
-    alone = geometry.sentence_geometry(texts, *model_and_tokenizer, batch_tokens=1)
+    together = measured(texts, *model_and_tokenizer)
+    alone = measured(texts, *model_and_tokenizer, batch_tokens=1)
     np.testing.assert_allclose(
         np.stack(list(together["values"])), np.stack(list(alone["values"])), atol=2e-5
     )
 
 
 def test_the_order_of_sentences_is_kept(model_and_tokenizer):
-    forward = geometry.sentence_geometry(SENTENCES, *model_and_tokenizer)
-    backward = geometry.sentence_geometry(dict(reversed(SENTENCES.items())), *model_and_tokenizer)
+    forward = measured(SENTENCES, *model_and_tokenizer)
+    backward = measured(dict(reversed(SENTENCES.items())), *model_and_tokenizer)
     for one, other in zip(forward["values"], backward["values"], strict=True):
         np.testing.assert_allclose(one, other[::-1], atol=2e-5)
 
@@ -328,7 +332,7 @@ def test_sentences_without_a_value_are_left_out_of_the_mean_and_counted():
     texts = SENTENCES | {"short": "A", "pair": "It"}
     lengths = [len(tokenizer(text)["input_ids"]) for text in texts.values()]
     assert sorted(lengths)[:3] == [1, 2, min(lengths[:5])]
-    table = geometry.sentence_geometry(texts, model, tokenizer)
+    table = measured(texts, model, tokenizer)
     for measure, variant in {"entropy": "raw", "curvature": "steps"}.items():
         chosen = (table["variant"] == variant) & (table["unit"] != "log tokens")
         for row in table[chosen & table["first_token"]].iloc:
@@ -343,7 +347,7 @@ def test_sentences_without_a_value_are_left_out_of_the_mean_and_counted():
 
 def test_repeated_tokens_are_counted_at_the_embeddings_of_a_model_without_positions():
     model, tokenizer = make("gpt_neox")
-    table = geometry.sentence_geometry({"a": "book book book book"}, model, tokenizer)
+    table = measured({"a": "book book book book"}, model, tokenizer)
     steps = table[(table["variant"] == "steps") & table["first_token"]].set_index(
         ["layer", "state"]
     )
@@ -357,13 +361,13 @@ def test_states_that_are_not_finite_are_refused(model_and_tokenizer):
     model, tokenizer = model_and_tokenizer
     model.get_input_embeddings().weight.data[tokenizer("use")["input_ids"][-1]] = torch.nan
     with pytest.raises(InputError, match=r"item .* is not finite in torch\.float32"):
-        geometry.sentence_geometry(SENTENCES, model, tokenizer)
+        measured(SENTENCES, model, tokenizer)
 
 
 def test_threads_are_as_before_after_measuring(model_and_tokenizer):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    geometry.sentence_geometry(SENTENCES, *model_and_tokenizer)
+    measured(SENTENCES, *model_and_tokenizer)
     found = torch.get_num_threads()
     torch.set_num_threads(before)
     assert found == 2
@@ -410,24 +414,45 @@ def test_passages_hold_every_word_once_and_in_order():
 # --- the command ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["sentences", "story"])
-def test_the_command_writes_the_table_with_its_provenance(tmp_path, monkeypatch, kind):
+def run(script: str, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any], **files: Path) -> None:
+    options = [f"--{name}={path}" for name, path in files.items()]
+    monkeypatch.setattr(sys, "argv", [script, *options, "--spec", json.dumps(spec)])
+    runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
+
+
+def check_table(path: Path, stage: str, texts: dict[str, str], checkpoint: dict[str, Any]) -> None:
+    expected = measured(texts, *make("gpt_neox"))
+    expected = expected.assign(dataset="toy", model="tiny", checkpoint="main")
+    table = storage.read_table(path)
+    pd.testing.assert_frame_equal(table, expected, check_exact=False, atol=1e-5, check_like=True)
+    made = storage.read_provenance(path)
+    assert (made["stage"], made["n_rows"]) == (stage, len(texts))
+    assert made["fingerprint"] == checkpoint["fingerprint"]
+
+
+def test_sentences_are_measured_from_their_features(tmp_path, monkeypatch):
     checkpoint = saved("gpt_neox", tmp_path / "model")
     items = pd.DataFrame({"item": list(SENTENCES), "text": list(SENTENCES.values())})
-    words = story("_Alice| _was| _tired|. _She| _peeped| _into| _it", [1, 1, 1, 2, 2, 2, 2])
     storage.write_table(items, tmp_path / "items.parquet", {})
+    storage.write_table(story("_A"), tmp_path / "words.parquet", {})
+    storage.write_json(checkpoint, tmp_path / "main.json")
+    stimulus = {name: tmp_path / f"{name}.parquet" for name in ("items", "words")}
+    spec = {"dataset": "toy", "kind": "sentences", "poolings": ["last"], "dtype": "float32"}
+    states = tmp_path / "features.safetensors"
+    files = {**stimulus, "checkpoint": tmp_path / "main.json", "output": states}
+    run("extract_features", monkeypatch, spec, **files)
+    cell = {"dataset": "toy", "model": "tiny", "checkpoint": "main"}
+    table = tmp_path / "geometry.parquet"
+    run("measure_geometry", monkeypatch, cell, features=states, output=table)
+    check_table(table, "measure_geometry", SENTENCES, checkpoint)
+
+
+def test_the_passages_of_a_story_are_read_and_measured(tmp_path, monkeypatch):
+    checkpoint = saved("gpt_neox", tmp_path / "model")
+    words = story("_Alice| _was| _tired|. _She| _peeped| _into| _it", [1, 1, 1, 2, 2, 2, 2])
     storage.write_table(words, tmp_path / "words.parquet", {})
     storage.write_json(checkpoint, tmp_path / "main.json")
-    line = f"{SCRIPT} --items {tmp_path}/items.parquet --words {tmp_path}/words.parquet"
-    line += f" --checkpoint {tmp_path}/main.json --output {tmp_path}/geometry.parquet --device cpu"
-    spec = json.dumps({"dataset": "toy", "kind": kind, "dtype": "float32"})
-    monkeypatch.setattr(sys, "argv", [*line.split(), "--spec", spec])
-    runpy.run_path(str(SCRIPT), run_name="__main__")
-    table = storage.read_table(tmp_path / "geometry.parquet")
-    texts = SENTENCES if kind == "sentences" else geometry.story_passages(words)
-    expected = geometry.sentence_geometry(texts, *make("gpt_neox"))
-    expected = expected.assign(dataset="toy", model="tiny", checkpoint="main")
-    pd.testing.assert_frame_equal(table, expected, check_exact=False, atol=1e-5)
-    made = storage.read_provenance(tmp_path / "geometry.parquet")
-    assert (made["stage"], made["n_rows"]) == ("measure_geometry", len(texts))
-    assert made["fingerprint"] == checkpoint["fingerprint"]
+    files = {"words": tmp_path / "words.parquet", "checkpoint": tmp_path / "main.json"}
+    table, spec = tmp_path / "geometry.parquet", {"dataset": "toy", "dtype": "float32"}
+    run("measure_passages", monkeypatch, spec, **files, output=table)
+    check_table(table, "measure_passages", geometry.story_passages(words), checkpoint)

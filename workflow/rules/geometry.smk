@@ -5,9 +5,33 @@ localrules:
     judge_claims,
 
 
+# Sentences were read for the features, and what geometry needs of them was kept with these.
 rule measure_geometry:
     input:
-        item_table=paths.ITEMS,
+        paths.FEATURES,
+    output:
+        paths.GEOMETRY,
+    log:
+        paths.log(paths.GEOMETRY),
+    benchmark:
+        paths.benchmark(paths.GEOMETRY)
+    wildcard_constraints:
+        dataset=one_of(PLAN.datasets_of("sentences")),
+    threads: 1
+    resources:
+        mem_mb=memory_of(costs.measure_geometry),
+        runtime=runtime_of(costs.measure_geometry),
+    params:
+        spec=spec_of(specs.measure_geometry),
+        code=code_of("measure_geometry"),
+    shell:
+        "python workflow/scripts/measure_geometry.py --features {input} --spec {params.spec:q}"
+        " --threads {threads} --output {output} 2> {log}"
+
+
+# A story is read in passages, not with all that came before as for its features.
+rule measure_passages:
+    input:
         word_table=paths.WORDS,
         checkpoint=paths.CHECKPOINT,
     output:
@@ -16,17 +40,19 @@ rule measure_geometry:
         paths.log(paths.GEOMETRY),
     benchmark:
         paths.benchmark(paths.GEOMETRY)
+    wildcard_constraints:
+        dataset=one_of(PLAN.datasets_of("story")),
     threads: 1
     resources:
-        mem_mb=memory_of(costs.measure_geometry),
-        runtime=runtime_of(costs.measure_geometry),
+        mem_mb=memory_of(costs.measure_passages),
+        runtime=runtime_of(costs.measure_passages),
         gpu=1,
         device=PLAN.site.device,
     params:
-        spec=spec_of(specs.measure_geometry),
-        version=version_of("measure_geometry"),
+        spec=spec_of(specs.measure_passages),
+        version=version_of("measure_passages"),
     shell:
-        "python workflow/scripts/measure_geometry.py --items {input.item_table} --words {input.word_table}"
+        "python workflow/scripts/measure_passages.py --words {input.word_table}"
         " --checkpoint {input.checkpoint} --spec {params.spec:q} --threads {threads}"
         " --device {resources.device} --output {output} 2> >(tee {log} >&2)"
 

@@ -1,29 +1,24 @@
 """Measure the entropy and curvature of a dataset's sentences at every layer of a checkpoint."""
 
-from lmcortex import cli, geometry, provenance, storage
+import torch
+
+from lmcortex import cli, features, geometry, provenance, storage
+
+READ = ("dtype", "commit", "fingerprint", "tokenizer_hash", "text_hash", "n_rows")
 
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--items", required=True)
-    parser.add_argument("--words", required=True)
-    parser.add_argument("--checkpoint", required=True, help="description by fetch_checkpoint")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--features", required=True, help="with the inner products of tokens")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
-    checkpoint = storage.read_json(args.checkpoint)
-    found = geometry.measure_geometry(
-        storage.read_table(args.items),
-        storage.read_table(args.words),
-        checkpoint,
-        args.spec,
-        args.device,
-        args.threads,
-    )
-    made = provenance.record("measure_geometry", args.spec, **found.facts)
-    run = {name: checkpoint[name] for name in ("model", "checkpoint")}
-    table = found.table.assign(dataset=args.spec["dataset"], **run)
-    storage.write_table(table, args.output, made)
+    torch.set_num_threads(args.threads)
+    read = storage.read_provenance(args.features)
+    facts = {name: read[name] for name in READ}
+    made = provenance.record("measure_geometry", args.spec, **facts, threads=args.threads)
+    cell = {name: args.spec[name] for name in ("dataset", "model", "checkpoint")}
+    table = geometry.measure_geometry(features.read_grams(args.features))
+    storage.write_table(table.assign(**cell), args.output, made)
 
 
 if __name__ == "__main__":

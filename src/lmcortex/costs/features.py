@@ -70,6 +70,8 @@ def extract_features(plan: Plan, dataset: str, model: str) -> Cost:
     n_states = entry.n_layers + 1
     poolings = len(found.features_spec()["poolings"])
     features = FLOAT * poolings * n_states * rows * entry.width / MIB
+    if found.kind == "sentences":
+        features += grams_mb(plan, dataset, entry)
 
     itemsize = ITEMSIZE[entry.dtype]
     weights = itemsize * n_params(entry) / MIB
@@ -92,6 +94,13 @@ def extract_features(plan: Plan, dataset: str, model: str) -> Cost:
     speed = CORE.float32 if entry.dtype == "float32" else CORE.half
     memory = host + max(loading, weights + states + features)
     return Cost(memory, TORCH_S + loading_s + operations / speed, features)
+
+
+def grams_mb(plan: Plan, dataset: str, model: Model) -> float:
+    """Return what the inner products of the tokens of sentences take."""
+    read = reading(plan, dataset, model)
+    numbers = plan.datasets[dataset].extent().samples * read.window**2
+    return DOUBLE * (model.n_layers + 2) * numbers / MIB
 
 
 def compute_baseline(plan: Plan, dataset: str, model: str) -> Cost:

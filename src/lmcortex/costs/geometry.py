@@ -2,7 +2,7 @@
 
 import math
 
-from lmcortex.costs.features import BATCH_TOKENS, TOKENS_PER_WORD
+from lmcortex.costs.features import BATCH_TOKENS, TOKENS_PER_WORD, grams_mb, reading
 from lmcortex.costs.machines import (
     CONTEXT_MB,
     CORE,
@@ -25,10 +25,11 @@ from lmcortex.costs.models import DIGEST_MB_S, computing_params, n_params, store
 from lmcortex.costs.requests import Cost
 from lmcortex.costs.tables import OPEN_S, read_scores, rows_of
 from lmcortex.plan import Plan
+from lmcortex.registry import Model
 
 PASSAGE_WORDS = 24  # of a story, as in `lmcortex.geometry.passages`, which is too heavy to import
 VALUES = 20  # measures and variants of a sentence at a layer
-SHARE = 0.25  # of the forward pass that entropy and curvature take, at most, on top of it
+MEASURED_S = 1e-3  # all measures of a sentence in a state; .5 ms were measured
 ROW_BYTES = 2000  # of the table of geometry, in memory
 CELL_S = 0.02  # a partial correlation with its test, its bootstrap and its shifts
 RELATIONS = 200  # of them for each region of a checkpoint
@@ -36,11 +37,21 @@ CLUSTERING_S = 1.0  # the modules of a checkpoint, with their variants and nulls
 
 
 def measure_geometry(plan: Plan, dataset: str, model: str) -> Cost:
-    """The forward pass of each sentence or passage alone, and its numbers at each layer."""
-    entry, found = plan.model(model), plan.datasets[dataset]
-    extent = found.extent()
-    sentences = extent.samples if found.kind == "sentences" else extent.words / PASSAGE_WORDS
-    numbers = DOUBLE * VALUES * (entry.n_layers + 2) * sentences / MIB
+    """The inner products of all sentences, and their numbers at each layer."""
+    entry, sentences = plan.model(model), plan.datasets[dataset].extent().samples
+    read = grams_mb(plan, dataset, entry)
+    numbers = numbers_mb(entry, sentences)
+    # A batch of one state's matrices, in parts and products.
+    working = 30 * DOUBLE * BATCH_TOKENS * reading(plan, dataset, entry).window / MIB
+    seconds = MEASURED_S * (entry.n_layers + 2) * sentences
+    return Cost(TORCH_MB + read + numbers + working, TORCH_S + seconds, numbers)
+
+
+def measure_passages(plan: Plan, dataset: str, model: str) -> Cost:
+    """The forward pass of each passage alone, and its numbers at each layer."""
+    entry, extent = plan.model(model), plan.datasets[dataset].extent()
+    passages = extent.words / PASSAGE_WORDS
+    numbers = numbers_mb(entry, passages)
 
     itemsize, stored = ITEMSIZE[entry.dtype], stored_bytes(entry)
     weights = itemsize * n_params(entry) / MIB
@@ -49,9 +60,9 @@ def measure_geometry(plan: Plan, dataset: str, model: str) -> Cost:
     states = (itemsize * (entry.n_layers + 16) + 4 * DOUBLE) * entry.width * BATCH_TOKENS / MIB
 
     tokens = math.ceil(TOKENS_PER_WORD * extent.words)
-    operations = 2 * computing_params(entry) * tokens * (1 + SHARE)
+    operations = 2 * computing_params(entry) * tokens
     host = host_mb(plan, TORCH_MB)
-    loading_s = 2 * loading / DIGEST_MB_S
+    loading_s = 2 * loading / DIGEST_MB_S + MEASURED_S * (entry.n_layers + 2) * passages
     if on_gpu(plan):
         speed = GPU.float32 if entry.dtype == "float32" else GPU.half
         seconds = TORCH_S + CUDA_S + loading_s + operations / speed
@@ -59,6 +70,10 @@ def measure_geometry(plan: Plan, dataset: str, model: str) -> Cost:
     speed = CORE.float32 if entry.dtype == "float32" else CORE.half
     memory = host + max(loading, weights + states + numbers)
     return Cost(memory, TORCH_S + loading_s + operations / speed, numbers)
+
+
+def numbers_mb(model: Model, sentences: float) -> float:
+    return DOUBLE * VALUES * (model.n_layers + 2) * sentences / MIB
 
 
 def collect_geometry(plan: Plan) -> Cost:

@@ -2,7 +2,7 @@
 
 from lmcortex.geometry.curvature import curvatures
 from lmcortex.geometry.entropy import entropies
-from lmcortex.geometry.measure import Geometry, measure_geometry, sentence_geometry
+from lmcortex.geometry.measure import Geometry, measure_geometry, measure_passages
 from lmcortex.geometry.passages import story_passages
 from lmcortex.geometry.variants import CURVATURES, ENTROPIES, KEY, MEASURES
 
@@ -15,6 +15,6 @@ __all__ = [
     "curvatures",
     "entropies",
     "measure_geometry",
-    "sentence_geometry",
+    "measure_passages",
     "story_passages",
 ]

@@ -1,4 +1,4 @@
-"""Gram matrices of a sentence's tokens: they hold all that entropy and curvature depend on."""
+"""What is made of the Gram matrices of sentences: inner products of their tokens."""
 
 from typing import TYPE_CHECKING
 
@@ -8,25 +8,6 @@ if TYPE_CHECKING:
 # A squared length below this share of those it was computed from is a rounding error: the states
 # come in float32 at best, which tells lengths apart down to a ten-millionth.
 TINY = 1e-12
-# Numbers turned to float64 at once: new memory costs more than the products of what is in it.
-PART = 2**20
-
-
-def token_gram(states: "torch.Tensor") -> "torch.Tensor":
-    """Return the inner products of the tokens of each sentence, in float64.
-
-    Parameters
-    ----------
-    states : (sentences x tokens x width), of any floating dtype.
-
-    Returns
-    -------
-    (sentences x tokens x tokens).
-    """
-    import torch
-
-    parts = states.split(max(1, PART // states[0].numel()))
-    return torch.cat([part @ part.mT for part in map(torch.Tensor.double, parts)])
 
 
 def squares(gram: "torch.Tensor") -> "torch.Tensor":

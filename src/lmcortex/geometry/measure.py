@@ -1,6 +1,6 @@
-"""Entropy and curvature of every sentence at every layer, in one forward pass."""
+"""Entropy and curvature of every sentence at every layer, from the inner products of its tokens."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,79 +9,61 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmcortex import models
-from lmcortex.features.batches import BATCH_TOKENS, batches, check_finite, progress
-from lmcortex.features.sentences import tokenise_sentences
+from lmcortex.features.batches import BATCH_TOKENS, batches
+from lmcortex.features.extract import load
+from lmcortex.features.grams import Grams
+from lmcortex.features.sentences import sentence_grams
 from lmcortex.geometry.curvature import curvatures
 from lmcortex.geometry.entropy import entropies, per_log_tokens
-from lmcortex.geometry.gram import token_gram
 from lmcortex.geometry.passages import story_passages
 from lmcortex.geometry.variants import FIRST_TOKEN, KEY, MEASURES
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What `measure_geometry` found: a table (see `sentence_geometry`), facts for provenance."""
+    """What `measure_passages` found: a table (see `measure_geometry`), facts for provenance."""
 
     table: "pd.DataFrame"
     facts: dict[str, Any]
 
 
-def measure_geometry(
-    items: "pd.DataFrame",
+def measure_passages(
     words: "pd.DataFrame",
     checkpoint: Mapping[str, Any],
     spec: Mapping[str, Any],
     device: str = "auto",
     threads: int = 1,
 ) -> Geometry:
-    """Measure the geometry of a dataset's stimulus in one checkpoint.
+    """Measure the geometry of the passages of a story in one checkpoint.
 
     Parameters
     ----------
-    items, words : tables as `lmcortex.stimuli` makes them.
+    words : table as `lmcortex.stimuli` makes it.
     checkpoint : description made by `lmcortex.models.fetch.fetch_checkpoint`.
-    spec : ``kind`` ("sentences": each item is one; "story": see `story_passages`) and ``dtype`` of
-        the forward pass.
+    spec : ``dtype`` of the forward pass.
     device : "auto", "cpu" or "cuda".
     threads : processor threads.
     """
-    import torch
-
-    torch.set_num_threads(threads)
-    dtype = spec.get("dtype", "float32")
-    model = models.load_model(checkpoint, dtype, device)
-    if spec["kind"] == "sentences":
-        texts = dict(zip(items["item"], items["text"], strict=True))
-    else:
-        texts = story_passages(words)
-    table = sentence_geometry(texts, model, models.load_tokenizer(checkpoint))
+    model, tokenizer = load(checkpoint, spec, device, threads)
+    texts = story_passages(words)
+    table = measure_geometry(sentence_grams(texts, model, tokenizer))
     facts = models.forward_facts(model, checkpoint, list(texts.values()), len(texts), threads)
     return Geometry(table, facts)
 
 
-def sentence_geometry(
-    texts: Mapping[str, str],
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerFast",
-    *,
-    batch_tokens: int = BATCH_TOKENS,
-) -> "pd.DataFrame":
-    """Read each sentence alone and measure the entropy and curvature of its tokens' states.
+def measure_geometry(grams: Grams) -> "pd.DataFrame":
+    """Measure the entropy and curvature of sentences at every layer.
 
-    The tokenizer adds the special tokens that it adds by default; they are attended to but never
-    measured. "First token" means the first of the others, on which models without a special first
-    token often put an activation that dwarfs all else.
+    "First token" means the first that is not special, on which models without a special first token
+    often put an activation that dwarfs all else.
 
     Parameters
     ----------
-    texts : sentence of each item.
-    model, tokenizer : as loaded by `lmcortex.models`.
-    batch_tokens : tokens in one forward pass, at most (one sentence at least).
+    grams : inner products of the tokens of sentences that were read one by one.
 
     Returns
     -------
@@ -102,72 +84,32 @@ def sentence_geometry(
     * n_zero (int64): states (or steps) of length 0 in all sentences together, left out of them;
     * values (list of float64, in `unit`): one per sentence in the order of `texts`, NaN where left
       out. Sentence i is the same in every row, so that sentences may be resampled.
-
-    Raises
-    ------
-    InputError : an empty sentence, one longer than the context, or states that are not finite.
     """
-    import torch
-
-    tokens, content = tokenise_sentences(texts, tokenizer, models.context_length(model, tokenizer))
-    labels = [f"item {item}" for item in texts]
-    n_states = len(models.blocks(model)) + 2
-    values = np.full((n_states, len(FIRST_TOKEN), len(MEASURES), len(texts)), np.nan)
-    n_zero = np.zeros(values.shape[:-1], dtype=np.int64)
-    with progress(len(texts), "sentence") as bar:
-        for rows in batches(np.array([len(sentence) for sentence in tokens]), batch_tokens):
-            batch = torch.tensor([tokens[row] for row in rows], device=model.device)
-            # Special tokens stand around a sentence, as many in all sentences.
-            first, last = np.flatnonzero(content[rows[0]])[[0, -1]]
-            layers = [states[:, first : last + 1] for states in layer_states(model, batch)]
-            measured, zeros = measure_layers(layers, [labels[row] for row in rows], model)
-            values[..., rows] = measured
-            n_zero += zeros.sum(axis=-1)
-            bar.update(len(rows))
+    shape = (len(grams.states), len(FIRST_TOKEN), len(MEASURES))
+    values = np.full((*shape, len(grams.tokens)), np.nan)
+    n_zero = np.zeros(shape, dtype=np.int64)
+    for rows in batches(grams.tokens, BATCH_TOKENS):
+        measured, zeros = measure_states(grams, rows)
+        values[..., rows] = measured
+        n_zero += zeros.sum(axis=-1)
     return summarise(values, n_zero)
 
 
-def layer_states(model: "PreTrainedModel", tokens: "torch.Tensor") -> "list[torch.Tensor]":
-    """Return what `models.residual_states` does and, last, what the model puts out.
+def measure_states(grams: Grams, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Measure sentences of equal length in every state.
 
     Returns
     -------
-    L + 2 tensors (batch x tokens x width).
+    values, n_zero : (states x `FIRST_TOKEN` x `MEASURES` x rows).
     """
-    outputs: list[torch.Tensor] = []
+    import torch
 
-    def keep_output(module: Any, args: tuple[Any, ...], output: Any) -> None:
-        outputs.append(output.last_hidden_state)
-
-    with model.register_forward_hook(keep_output):
-        states = models.residual_states(model, tokens)
-    return [*states, *outputs]
-
-
-def measure_layers(
-    layers: "Sequence[torch.Tensor]", labels: Sequence[str], model: "PreTrainedModel"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Measure sentences of equal length at every layer.
-
-    Parameters
-    ----------
-    layers : states (sentences x tokens x width) of each layer.
-    labels : names of the sentences, for messages.
-
-    Returns
-    -------
-    values, n_zero : (layers x `FIRST_TOKEN` x `MEASURES` x sentences).
-    """
-
-    def measure(layer: "tuple[int, torch.Tensor]") -> tuple[np.ndarray, np.ndarray]:
-        number, states = layer
-        gram = token_gram(states)
-        check_finite({f"token/{number:02d}": gram.flatten(1).cpu().numpy()}, labels, model)
-        values, n_zero = measure_gram(gram)
-        return values.cpu().numpy(), n_zero.cpu().numpy()
+    def measure(state: int) -> tuple[np.ndarray, np.ndarray]:
+        values, n_zero = measure_gram(torch.from_numpy(grams.of(state, rows)))
+        return values.numpy(), n_zero.numpy()
 
     with one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
-        values, n_zero = zip(*pool.map(measure, enumerate(layers)), strict=True)
+        values, n_zero = zip(*pool.map(measure, range(len(grams.states))), strict=True)
     return np.stack(values), np.stack(n_zero)
 
 
@@ -212,7 +154,7 @@ def measure_gram(gram: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
 
 
 def summarise(values: np.ndarray, n_zero: np.ndarray) -> "pd.DataFrame":
-    """Lay out the table of `sentence_geometry`.
+    """Lay out the table of `measure_geometry`.
 
     Parameters
     ----------
