@@ -29,7 +29,7 @@ GROUPS = {  # what a rule's time is spent on
 }
 IMPORTS = {  # by the group whose jobs pay for it
     "forward passes": "import transformers.models.gpt_neox.modeling_gpt_neox, pandas",
-    "ridge": "import himalaya.ridge, himalaya.kernel_ridge, pandas, xarray, h5netcdf",
+    "ridge": "import pandas, xarray, h5netcdf, threadpoolctl",
     "scores": "import pandas, xarray, h5netcdf, pyarrow.parquet",
     "baselines and simulation": "import pandas, pyarrow.parquet",
     "figures and pages": "import pandas, pyarrow.parquet, matplotlib.figure",

@@ -14,7 +14,6 @@ from lmcortex import provenance
 LAZY = (
     "h5netcdf",
     "himalaya.kernel_ridge",
-    "himalaya.ridge",
     "huggingface_hub",
     "jinja2",
     "matplotlib.pyplot",
