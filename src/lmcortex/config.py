@@ -142,6 +142,11 @@ class Fit(Section):
         description="nested: by inner folds; test: the best test score, as in Bonnasse-Gahot & "
         "Pallier 2024 (optimistic)",
     )
+    midline: Literal["none", "by-order"] = Field(
+        default="none",
+        description="side of voxels at x = 0: none, so that they count for both sides together "
+        "alone; or the first half left, the rest right, as in Bonnasse-Gahot & Pallier 2024",
+    )
     n_permutations: int = Field(default=1000, ge=1)
     n_resamples: int = Field(default=1000, ge=1)
     resample_block: int = Field(default=1, ge=1, description="consecutive samples kept together")

@@ -1,10 +1,12 @@
-"""The two sides of a region: paired by name, and held to be mirror images of each other."""
+"""The two sides of a region, held to be mirror images of each other; and what lies between them."""
 
 import numpy as np
 import pandas as pd
 
 from lmcortex.errors import InputError
 
+MIDLINE = "M"  # hemisphere of targets at x = 0, which are on neither side
+ON_MIDLINE = 1e-3  # mm
 MOST_APART = 10.0  # mm; homologous parcels of anatomical atlases differ by less
 
 
@@ -28,12 +30,13 @@ def pair_sides(targets: pd.DataFrame, where: str) -> pd.DataFrame:
     InputError : a target on the other side than it says, or sides that are too far apart.
     """
     placed = targets[targets["x"].notna()]
-    astray = np.where(placed["hemisphere"] == "L", placed["x"] > 0, placed["x"] < 0)
+    x, side = placed["x"], placed["hemisphere"]
+    astray = np.select([side == "L", side == "R"], [x > 0, x < 0], x.abs() > ON_MIDLINE)
     if astray.any():
         wrong = placed[astray].iloc[0]
         raise InputError(
             f"{where}: target `{wrong['target']}` is of hemisphere {wrong['hemisphere']} but lies "
-            f"at x = {wrong['x']:g} mm, on the other side; left is x < 0"
+            f"at x = {wrong['x']:g} mm, on the other side; left is x < 0, and {MIDLINE} is x = 0"
         )
     centres = placed.groupby(["hemisphere", "roi"])[["x", "y", "z"]].mean()
     sides = [centres.loc[side] if side in centres.index else centres.iloc[:0] for side in "LR"]
@@ -51,3 +54,24 @@ def pair_sides(targets: pd.DataFrame, where: str) -> pd.DataFrame:
             "others differently"
         )
     return pd.DataFrame({"roi": rois, "apart": apart})
+
+
+def halve_midline(hemisphere: np.ndarray) -> np.ndarray:
+    """Give the first half of the midline to the left and the rest to the right.
+
+    Bonnasse-Gahot and Pallier (2024) call the first half of all voxels of a symmetric mask, in its
+    order, left: the voxels at x < 0 and, of those at x = 0, the posterior half.
+
+    Parameters
+    ----------
+    hemisphere : (n_targets,) of each target, in the order of the mask.
+
+    Returns
+    -------
+    (n_targets,), of L and R alone.
+    """
+    halved = hemisphere.copy()
+    midline = np.flatnonzero(hemisphere == MIDLINE)
+    first = len(midline) // 2
+    halved[midline[:first]], halved[midline[first:]] = "L", "R"
+    return halved

@@ -11,6 +11,7 @@ from nibabel.nifti1 import Nifti1Image
 
 from lmcortex import storage
 from lmcortex.errors import InputError
+from lmcortex.homologues import MIDLINE
 from lmcortex.inference import benjamini_hochberg
 from lmcortex.scores.regions import AVERAGE, GROUP, choose_layers
 
@@ -263,10 +264,10 @@ def slope_table(images: Sequence[Nifti1Image], n_params: Iterable[int]) -> pd.Da
 
     Returns
     -------
-    One row per voxel: ``x``, ``y``, ``z`` (mm), ``hemisphere`` (`midline` where x is 0),
+    One row per voxel: ``x``, ``y``, ``z`` (mm), ``hemisphere`` (M where x is 0),
     ``n_models``, and what `fit_slopes` returns.
     """
     values, places = stack(images)
-    sides = np.array(["L", "midline", "R"])[np.sign(np.round(places[:, 0], 3)).astype(int) + 1]
+    sides = np.array(["L", MIDLINE, "R"])[np.sign(np.round(places[:, 0], 3)).astype(int) + 1]
     where = pd.DataFrame(places, columns=AXES).assign(hemisphere=sides, n_models=len(values))
     return pd.concat([where, fit_slopes(values, np.log10(list(n_params)))], axis=1)

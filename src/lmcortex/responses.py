@@ -10,13 +10,13 @@ import xarray as xr
 
 from lmcortex.drift import remove_drift
 from lmcortex.errors import InputError
-from lmcortex.homologues import pair_sides
+from lmcortex.homologues import MIDLINE, pair_sides
 from lmcortex.stimuli import Quality, fact, samples_per_run
 from lmcortex.tabular import numbers, read_series, read_table, repeated, require_columns
 
 AVERAGE = "average"  # label of the mean over subjects
 TARGET_COLUMNS = ("target", "roi", "hemisphere", "x", "y", "z", "ceiling")
-HEMISPHERES = ("L", "R")
+HEMISPHERES = ("L", "R", MIDLINE)
 
 
 # --- targets and the container --------------------------------------------------------------------
@@ -245,11 +245,12 @@ def read_images(files: Files, spec: Mapping[str, Any]) -> tuple[Runs, pd.DataFra
     _one_per_run(files.responses, spec)
     stated = spec.get("grid")
     grid = stated_grid(stated) if stated else grid_of(read_image(files.responses[0], 4))
-    voxels, n_midline = find_voxels(grid, files.mask, spec.get("rois", {}), files.atlas)
+    voxels = find_voxels(grid, files.mask, spec.get("rois", {}), files.atlas)
     series = read_voxels(files.responses, voxels, grid, resample=bool(stated))
     runs = dict(zip(spec["runs"], zip(series, files.responses, strict=True), strict=True))
     targets = voxels.reindex(columns=list(TARGET_COLUMNS)).astype({"ceiling": np.float64})
-    return runs, targets, [fact("midline voxels dropped", n_midline, "x = 0 is on neither side")]
+    n_midline = (voxels["hemisphere"] == MIDLINE).sum()
+    return runs, targets, [fact("midline voxels", n_midline, "x = 0, on neither side")]
 
 
 def _one_per_run(files: Sequence[str], spec: Mapping[str, Any]) -> None:

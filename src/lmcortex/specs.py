@@ -131,9 +131,11 @@ def kept_predictions(dataset: Dataset) -> str:
 def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -> Spec:
     inference = {"layer_choice", "n_permutations", "n_resamples", "resample_block", "seed"}
     cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
+    halved = {"halve_midline": True} if plan.fits[fit].midline == "by-order" else {}
     return {
         **cell,
         **plan.fits[fit].model_dump(mode="json", include=inference),
+        **halved,
         "n_layers": plan.model(model).n_layers,
         "rois": plan.datasets[dataset].roi_definitions(),
     }

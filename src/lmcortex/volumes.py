@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lmcortex.errors import InputError
+from lmcortex.homologues import MIDLINE
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Pair
@@ -41,7 +42,7 @@ def stated_grid(spec: Mapping[str, Any]) -> Grid:
 
 def find_voxels(
     grid: Grid, mask: str, rois: Mapping[str, Mapping[str, Any]], atlas: str | None = None
-) -> tuple[pd.DataFrame, int]:
+) -> pd.DataFrame:
     """List the voxels of each ROI inside the mask.
 
     Parameters
@@ -55,10 +56,9 @@ def find_voxels(
 
     Returns
     -------
-    voxels : ``target`` (ROI and voxel index), ``roi``, ``hemisphere``, ``x, y, z`` (mm), ``i, j,
-        k``. Left is x < 0 by the affine, whichever way the axis runs. A voxel in two ROIs is two
-        targets.
-    n_midline : voxels left out because they lie on x = 0, on neither side.
+    ``target`` (ROI and voxel index), ``roi``, ``hemisphere``, ``x, y, z`` (mm), ``i, j, k``. Left
+    is x < 0 by the affine, whichever way the axis runs; x = 0 is the midline, a side of its own.
+    A voxel in two ROIs is two targets.
     """
     brain = _labels_on(mask, grid) != 0
     labels = None if atlas is None else _labels_on(atlas, grid)
@@ -80,11 +80,10 @@ def find_voxels(
         table = pd.DataFrame(np.hstack([index, place])[inside], columns=list("ijkxyz"))
         tables.append(table.astype({"i": int, "j": int, "k": int}).assign(roi=roi))
     voxels = pd.concat(tables, ignore_index=True)
-    midline = voxels["x"].abs() < 1e-6
-    voxels = voxels[~midline].reset_index(drop=True)
-    voxels["hemisphere"] = np.where(voxels["x"] < 0, "L", "R")
+    sides = np.where(voxels["x"] < 0, "L", "R")
+    voxels["hemisphere"] = np.where(voxels["x"].abs() < 1e-6, MIDLINE, sides)
     names = voxels[["roi", "i", "j", "k"]].astype(str)
-    return voxels.assign(target=names.agg("-".join, axis=1)), int(midline.sum())
+    return voxels.assign(target=names.agg("-".join, axis=1))
 
 
 def labels_at(path: str | Path, places: np.ndarray) -> np.ndarray:

@@ -231,7 +231,7 @@ def test_a_run_of_one_sentence(refusal, write, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ("IFG,IFG,left\n", "line 2, column `hemisphere`: expected one of L, R, found `left`"),
+        ("IFG,IFG,left\n", "line 2, column `hemisphere`: expected one of L, R, M, found `left`"),
         ("IFG,IFG,L\nIFG,ATL,L\n", "target `IFG` stands twice"),
     ],
 )

@@ -15,7 +15,7 @@ import xarray as xr
 from lmcortex import config, encoding, maps, responses, scores, statistics, stimuli, storage
 from lmcortex.errors import InputError
 from lmcortex.figures import surface
-from lmcortex.homologues import MOST_APART, pair_sides
+from lmcortex.homologues import MOST_APART, halve_midline, pair_sides
 from lmcortex.hrf import hrf_operator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,6 +185,16 @@ def test_sides_of_one_name_that_lie_elsewhere_are_refused():
 def test_a_target_on_the_other_side_than_it_says_is_refused():
     with pytest.raises(InputError, match="`LA` is of hemisphere L but lies at x = 50 mm"):
         pair_sides(parcels(("A", "L", 50, 10, 0)), "toy")
+
+
+def test_a_target_of_the_midline_that_lies_beside_it_is_refused():
+    with pytest.raises(InputError, match="`MA` is of hemisphere M but lies at x = 4 mm"):
+        pair_sides(parcels(("A", "M", 4, 10, 0)), "toy")
+
+
+def test_the_first_half_of_the_midline_goes_left_and_an_odd_one_right():
+    halved = halve_midline(np.array(list("LMLMRMR")))
+    assert "".join(halved) == "LLLRRRR"
 
 
 def test_targets_without_a_place_are_not_compared():

@@ -128,6 +128,7 @@ def test_slopes_are_those_of_scipy() -> None:
         assert np.allclose(found[name], [getattr(line, field) for line in lines], rtol=1e-4)
     assert np.allclose(found["q"], stats.false_discovery_control(found["p"]))
     assert (found["n_models"] == 5).all()
+    assert found["hemisphere"].tolist() == ["M"] * 10 + ["R"] * 30
 
 
 def test_maps_of_other_voxels_are_refused() -> None:

@@ -185,7 +185,7 @@ def images(tmp_path):
 
 def test_left_is_negative_x_by_the_affine(images):
     rois = {"IFG": {"labels": [1, 14]}}
-    voxels, _ = find_voxels(
+    voxels = find_voxels(
         grid_of(read_image(images["bold"], 4)), images["mask"], rois, images["atlas"]
     )
     assert voxels.groupby("hemisphere")["x"].unique().map(list).to_dict() == {"L": [-8], "R": [8]}
@@ -194,7 +194,7 @@ def test_left_is_negative_x_by_the_affine(images):
 
 def test_the_series_of_a_voxel_is_its_own(images):
     rois = {"IFG": {"labels": [1, 14]}}
-    voxels, _ = find_voxels(
+    voxels = find_voxels(
         grid_of(read_image(images["bold"], 4)), images["mask"], rois, images["atlas"]
     )
     series = read_voxels([images["bold"]], voxels, grid_of(read_image(images["bold"], 4)))[0]
@@ -202,15 +202,16 @@ def test_the_series_of_a_voxel_is_its_own(images):
     np.testing.assert_allclose(series[:, 5], images["data"][one["i"], one["j"], one["k"]])
 
 
-def test_voxels_on_the_midline_are_left_out_and_counted(images):
-    voxels, n_midline = find_voxels(grid_of(read_image(images["bold"], 4)), images["mask"], {})
-    assert n_midline == 4 * 3
-    assert len(voxels) == 4 * 4 * 3 and set(voxels["roi"]) == {"brain"}
+def test_voxels_on_the_midline_have_a_side_of_their_own(images):
+    voxels = find_voxels(grid_of(read_image(images["bold"], 4)), images["mask"], {})
+    sides = voxels["hemisphere"].value_counts().to_dict()
+    assert sides == {"L": 2 * 4 * 3, "R": 2 * 4 * 3, "M": 4 * 3}
+    assert (voxels.loc[voxels["hemisphere"] == "M", "x"] == 0).all()
 
 
 def test_a_sphere_takes_the_voxels_within_its_radius(images):
     rois = {"TP": {"spheres": [[-8, 4, 4], [8, 4, 4]], "radius": 4.0}}
-    voxels, _ = find_voxels(grid_of(read_image(images["bold"], 4)), images["mask"], rois)
+    voxels = find_voxels(grid_of(read_image(images["bold"], 4)), images["mask"], rois)
     # centre and its neighbours along y, z and one side of x; |x| = 4 mm is within reach too
     assert voxels["hemisphere"].value_counts().to_dict() == {"L": 6, "R": 6}
 
@@ -221,10 +222,8 @@ def test_a_mask_of_another_grid_is_resampled(images, tmp_path):
     fine = nib.Nifti1Image(np.ones((10, 8, 6), np.uint8), np.diag([2.0, 2, 2, 1]))
     fine.affine[:3, 3] = [-9, -1, -1]
     nib.save(fine, tmp_path / "fine.nii.gz")
-    voxels, n_midline = find_voxels(
-        grid_of(read_image(images["bold"], 4)), str(tmp_path / "fine.nii.gz"), {}
-    )
-    assert len(voxels) + n_midline == 5 * 4 * 3
+    voxels = find_voxels(grid_of(read_image(images["bold"], 4)), str(tmp_path / "fine.nii.gz"), {})
+    assert len(voxels) == 5 * 4 * 3
 
 
 def test_nifti_responses_become_voxel_targets(images):
@@ -233,7 +232,7 @@ def test_nifti_responses_become_voxel_targets(images):
     prepared, quality = responses.prepare(files, stimuli.sample_items(spec), spec, subject="01")
     assert prepared["response"].shape == (25, 24)
     assert set(prepared["roi"].to_numpy()) == {"IFG"}
-    assert quality[0]["measure"] == "midline voxels dropped"
+    assert quality[0]["measure"] == "midline voxels"
 
 
 def test_images_are_brought_to_the_grid_that_is_stated(tmp_path):
@@ -245,7 +244,7 @@ def test_images_are_brought_to_the_grid_that_is_stated(tmp_path):
     nib.save(nib.Nifti1Image(slope, fine), tmp_path / "bold.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((20, 20, 20), np.uint8), fine), tmp_path / "mask.nii.gz")
     grid = stated_grid({"origin": [13, 13, 13], "spacing": 4, "shape": [3, 3, 3]})
-    voxels, _ = find_voxels(grid, str(tmp_path / "mask.nii.gz"), {})
+    voxels = find_voxels(grid, str(tmp_path / "mask.nii.gz"), {})
     series = read_voxels([str(tmp_path / "bold.nii.gz")], voxels, grid, resample=True)[0]
     expected = voxels["x"] + 2 * voxels["y"] - voxels["z"]
     np.testing.assert_allclose(series, [expected, 3 * expected], rtol=2e-3)
@@ -253,7 +252,7 @@ def test_images_are_brought_to_the_grid_that_is_stated(tmp_path):
 
 def test_an_image_of_another_grid_is_refused_where_none_is_stated(images):
     grid = stated_grid({"origin": [0, 0, 0], "spacing": 4, "shape": [5, 4, 3]})
-    voxels, _ = find_voxels(grid, images["mask"], {})
+    voxels = find_voxels(grid, images["mask"], {})
     with pytest.raises(InputError, match="its voxel grid differs"):
         read_voxels([images["bold"]], voxels, grid)
 
@@ -275,7 +274,7 @@ def test_spheres_of_the_little_prince_hold_the_published_voxels(data_dir, monkey
         for roi, sphere in dataset.rois.items()
         if isinstance(sphere, Sphere)
     }
-    voxels, _ = find_voxels(stated_grid(dataset.responses_spec()["grid"]), str(mask), sides)
+    voxels = find_voxels(stated_grid(dataset.responses_spec()["grid"]), str(mask), sides)
     counts = {roi: set(part.value_counts("hemisphere")) for roi, part in voxels.groupby("roi")}
     assert counts == {
         **{"TP": {59}, "aSTS": {56}, "pSTS": {69}, "AGTPJ": {56}},

@@ -89,6 +89,18 @@ def test_each_roi_has_its_sides_and_both_only_where_there_are_two(rng):
     assert set(scores["layer"]) == {-1, 0, 1, 2}
 
 
+@pytest.mark.parametrize(
+    ("sides", "found"), [("LLRM", {"L", "R", "both"}), ("LLMM", {"L"}), ("MMMM", {"both"})]
+)
+def test_the_midline_is_of_no_side_and_alone_of_both(rng, sides, found):
+    fit = made_fit(rng).assign_coords(hemisphere=("target", list(sides)))
+    scores, _ = score_rois([fit], ceilings(), SPEC)
+    rows = scores[(scores["roi"] == "all") & (scores["layer"] == -1)].set_index("hemisphere")
+    assert set(rows.index) == found
+    counted = {side: sides.count(side) for side in "LR"} | {"both": 4}
+    assert rows["n_targets"].to_dict() == {side: counted[side] for side in found}
+
+
 def test_an_roi_by_name_gives_the_same_rows_as_all(rng):
     fit = made_fit(rng)
     scores, draws = score_rois([fit], ceilings(), SPEC)

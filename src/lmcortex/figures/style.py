@@ -25,7 +25,7 @@ CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = "osD^vPXh<>"
 ROLE_COLOURS = {"trained": BLUE, "untrained": SKY, "baseline": GREY, "planted": PURPLE}
 SIDE_COLOURS = {"L": VERMILLION, "R": BLUE}
-SIDE_NAMES = {"L": "left", "R": "right", "both": "both sides"}
+SIDE_NAMES = {"L": "left", "R": "right", "M": "midline", "both": "both sides"}
 SIMULATED = "SIMULATED DATA"
 FAR = 2.0  # a ceiling beyond this multiple of the data's range would squeeze the data
 

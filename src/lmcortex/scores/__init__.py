@@ -30,7 +30,9 @@ def score_rois(
     ceiling : columns `subject`, `target`, `ceiling`.
     spec : the cell's `dataset`, `fit`, `model`, `checkpoint` and `n_layers`; `layer_choice`,
         `n_permutations`, `n_resamples`, `resample_block`, `seed`; `rois`, the spheres of a
-        voxel-wise dataset (left centre in mm, radius in mm; the right one is its mirror image).
+        voxel-wise dataset (left centre in mm, radius in mm; the right one is its mirror image);
+        `halve_midline`, if targets at x = 0 count as left or right (`homologues.halve_midline`)
+        and not for both sides together alone.
     roi : one ROI, or `all` for each ROI and for all targets together (called `all` too).
 
     Returns

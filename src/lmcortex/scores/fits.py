@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lmcortex.errors import InputError
+from lmcortex.homologues import halve_midline
 from lmcortex.inference import block_permutations, label_blocks, resampling_weights
 from lmcortex.seeds import generator
 
@@ -122,11 +123,12 @@ def split_subjects(
             name: np.concatenate([part[name][..., here].to_numpy() for part in parts])
             for name in ("r_test", "r_inner", "alpha_index")
         }
+        hemisphere = labels["hemisphere"].to_numpy().astype(str)
         yield SubjectFit(
             subject=subject,
             **by_fold,
             ceiling=ceilings,
-            hemisphere=labels["hemisphere"].to_numpy().astype(str),
+            hemisphere=halve_midline(hemisphere) if spec.get("halve_midline") else hemisphere,
             rois=_roi_members(labels, ceilings, spec.get("rois") or {}, roi, f"sub-{subject}"),
             parts=parts,
             first=here.start,

@@ -101,10 +101,13 @@ def _places(fit: SubjectFit, rule: str) -> Iterator[Place]:
 
 
 def _sides(hemisphere: np.ndarray, members: np.ndarray) -> dict[str, np.ndarray]:
-    """Return an ROI's targets on each side that it has, and on `both` where it has two."""
+    """Return an ROI's targets on each side that it has, and all unless they are of one side.
+
+    The midline is part of `both`, and of no side.
+    """
     sides = {side: members & (hemisphere == side) for side in ("L", "R")}
     found = {side: targets for side, targets in sides.items() if targets.any()}
-    return found | ({"both": members} if len(found) == 2 else {})
+    return found | ({"both": members} if len(found) != 1 else {})
 
 
 def choose_layers(r_inner: np.ndarray, r_test: np.ndarray, rule: str) -> np.ndarray:
