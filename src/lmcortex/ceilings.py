@@ -9,6 +9,7 @@ import xarray as xr
 from lmcortex.errors import InputError
 from lmcortex.responses import AVERAGE, check_alike
 from lmcortex.stimuli import Quality, fact
+from lmcortex.volumes import values_at
 
 PLACE = ["target", "roi", "hemisphere"]
 COLUMNS = ["dataset", "subject", *PLACE, "ceiling", "source", "n_subjects", "reliable"]
@@ -85,6 +86,34 @@ def estimate(
         )
         tables.append(table.assign(reliable=reliable(table["ceiling"].to_numpy()))[COLUMNS])
     return pd.concat(tables, ignore_index=True), quality
+
+
+def read_published(image: str, responses: xr.Dataset) -> dict[str, float]:
+    """Read the published ceiling of each voxel.
+
+    Parameters
+    ----------
+    image : 3-D NIfTI of r, on the grid of the voxels; NaN where there is no ceiling.
+    responses : prepared, of voxels.
+
+    Returns
+    -------
+    Ceilings (r) by target.
+
+    Raises
+    ------
+    InputError : a voxel without a ceiling, or one that is no correlation.
+    """
+    targets = responses["target"].to_numpy().astype(str)
+    places = np.stack([responses[axis].to_numpy() for axis in "xyz"], axis=1)
+    values = values_at(image, places)
+    if (wrong := ~(np.abs(values) <= 1)).any():
+        first = int(np.argmax(wrong))
+        raise InputError(
+            f"{image}: {wrong.sum()} of {len(values)} voxels have no ceiling from -1 to 1, as that "
+            f"at {places[first]} mm, found {values[first]:g}; is it of this dataset's mask?"
+        )
+    return dict(zip(targets, values.tolist(), strict=True))
 
 
 def reliable(ceiling: np.ndarray) -> np.ndarray:

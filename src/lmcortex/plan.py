@@ -429,7 +429,7 @@ class Plan:
     def _without_archived(self, dataset: str, part: str, name: str, files: Files) -> Files:
         """Put what the archive notes of its files in their place: they may not be there yet."""
         found = self.datasets[dataset]
-        if not isinstance(found, Story) or found.archive is None:
+        if not isinstance(found, Story) or part not in found.archived_parts():
             return files
         kept = {other: entry for other, entry in files.items() if other != name}
         return {"archive": paths.RECORDING.format(dataset=dataset, part=part), **kept}
@@ -567,8 +567,8 @@ class Plan:
         return [
             paths.RECORDING.format(dataset=name, part=part)
             for name, found in self.datasets.items()
-            if isinstance(found, Story) and found.archive
-            for part in ("words", *(f"sub-{subject}" for subject in found.subjects))
+            if isinstance(found, Story)
+            for part in found.archived_parts()
         ]
 
     def coverage_files(self) -> list[str]:

@@ -97,6 +97,45 @@ def labels_at(path: str | Path, places: np.ndarray) -> np.ndarray:
     return found
 
 
+def values_at(path: str, places: np.ndarray) -> np.ndarray:
+    """Return the values of the voxels that are centred at places (n, 3; mm).
+
+    Raises
+    ------
+    InputError : a place that is not the centre of a voxel of the image.
+    """
+    image: Any = read_image(path, 3)
+    to_index = np.linalg.inv(grid_of(image).affine)
+    exact = places @ to_index[:3, :3].T + to_index[:3, 3]
+    index = np.rint(exact).astype(int)
+    off = (np.abs(exact - index) > 0.01) | (index < 0) | (index >= image.shape)
+    if off.any():
+        place = places[np.argmax(off.any(axis=1))]
+        raise InputError(
+            f"{path}: no voxel is centred at {place} mm; bring the image to the grid of the "
+            "responses"
+        )
+    return image.get_fdata()[tuple(index.T)]
+
+
+def fill_mask(mask: Any, values: np.ndarray) -> "Nifti1Pair":
+    """Return an image of the voxels of a mask.
+
+    Parameters
+    ----------
+    mask : 3-D image.
+    values : (n_voxels,), or (n_volumes, n_voxels); voxels in the C order of the mask.
+
+    Returns
+    -------
+    float32 image, 3-D or 4-D, NaN outside the mask.
+    """
+    brain = np.asanyarray(mask.dataobj) > 0
+    volume = np.full((*brain.shape, *values.shape[:-1]), np.nan, np.float32)
+    volume[brain] = values.T
+    return image_on(grid_of(mask), volume)
+
+
 def read_voxels(
     paths: Sequence[str], voxels: pd.DataFrame, grid: Grid, *, resample: bool = False
 ) -> list[np.ndarray]:

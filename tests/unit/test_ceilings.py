@@ -1,11 +1,14 @@
 """Noise ceilings."""
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from lmcortex import ceilings, responses
 from lmcortex.drift import detrend, drift_basis
+from lmcortex.errors import InputError
 
 SUBJECTS = [18, 22, 23, 24, 26, 28, 30, 31, *range(35, 54)]
 TARGETS = ["LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG"]
@@ -169,3 +172,43 @@ def test_reliable_voxels_of_the_little_prince_are_the_published_ones(data_dir):
     assert (found.sum(), found[:half].sum(), found[half:].sum()) == (6468, 3297, 3171)
     assert isc.mean() == pytest.approx(0.3650, abs=5e-5)
     assert np.percentile(isc, ceilings.RELIABLE_PERCENTILE) == pytest.approx(0.4873, abs=5e-5)
+
+
+# --- published, as an image -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Ceilings of the voxels at x, y, z from 0 to 4 mm; one of them has none."""
+    values = np.arange(8).reshape(2, 2, 2) / 10
+    values[1, 1, 1] = np.nan
+    nib.save(nib.Nifti1Image(values, np.diag([4.0, 4, 4, 1])), tmp_path / "ceiling.nii.gz")
+    return str(tmp_path / "ceiling.nii.gz")
+
+
+def at(*places):
+    names = [f"t{number}" for number in range(len(places))]
+    columns = {
+        axis: ("target", list(values))
+        for axis, values in zip("xyz", zip(*places, strict=True), strict=True)
+    }
+    return xr.Dataset(coords={"target": names, **columns})
+
+
+def test_published_ceilings_are_found_by_the_places_of_voxels(image):
+    found = ceilings.read_published(image, at((0, 4, 0), (4, 0, 4)))
+    assert found == {"t0": 0.2, "t1": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ((4, 4, 4), r"1 of 2 voxels have no ceiling from -1 to 1, as that at \[4 4 4\] mm"),
+        ((2, 0, 0), r"no voxel is centred at \[2 0 0\] mm"),
+        ((8, 0, 0), r"no voxel is centred at \[8 0 0\] mm"),
+    ],
+    ids=["no value", "between voxels", "outside"],
+)
+def test_a_voxel_without_a_published_ceiling_is_refused(image, place, message):
+    with pytest.raises(InputError, match=message):
+        ceilings.read_published(image, at((0, 0, 0), place))

@@ -7,11 +7,16 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from lmcortex import ceilings, storage
+from lmcortex.config import read_yaml
+from lmcortex.datasets import Story
 from lmcortex.homologues import halve_midline
+from lmcortex.responses import TARGET_COLUMNS, to_dataset
 from lmcortex.scores import score_rois
-from lmcortex.volumes import find_voxels, grid_of, read_image
+from lmcortex.volumes import fill_mask, find_voxels, grid_of, read_image
 
-# D. of Bonnasse-Gahot & Pallier 2024: voxels of the mask, and the most reliable quarter of them.
+ROOT = Path(__file__).resolve().parents[2]
+# Of Bonnasse-Gahot & Pallier 2024: voxels of the mask, and the most reliable quarter of them.
 WHOLE, MIDLINE = 25_870, 1_020
 RELIABLE = {"L": 3297, "R": 3171, "both": 6468}
 
@@ -30,10 +35,17 @@ def voxels(little_prince) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def ceiling(little_prince, voxels) -> pd.DataFrame:
-    """The published ISC, which is in the order of the mask."""
+def ceiling(little_prince, voxels, tmp_path_factory) -> pd.DataFrame:
+    """The ceilings of the one subject `average`, from the authors' ISC as an image."""
+    image = str(tmp_path_factory.mktemp("ceiling") / "ceiling.nii.gz")
     isc = np.load(little_prince / "isc_10trials_en.npy").mean(axis=0)
-    return voxels[["target"]].assign(subject="average", ceiling=isc)
+    mask = read_image(str(little_prince / "mask_lpp_en.nii.gz"), 3)
+    storage.write_image(fill_mask(mask, isc), image, {})
+    items = pd.DataFrame({"item": ["a", "b"], "run": "1", "time": [0.0, 2.0]})
+    targets = voxels.reindex(columns=list(TARGET_COLUMNS)).astype({"ceiling": float})
+    mean = to_dataset(np.zeros((2, WHOLE)), items, targets, dataset="lpp", subject="average")
+    table, _ = ceilings.estimate([mean], ceilings.read_published(image, mean))
+    return table
 
 
 def sizes(voxels: pd.DataFrame, ceiling: pd.DataFrame, rois: dict, **spec) -> pd.DataFrame:
@@ -66,6 +78,14 @@ def test_by_order_the_first_half_of_all_voxels_is_left(voxels):
     np.testing.assert_array_equal(halve_midline(voxels["hemisphere"].to_numpy()), published)
 
 
+def test_published_ceilings_are_those_of_the_mean_subject(ceiling):
+    """.3650 and .4873 are the mean and the 75th percentile of the authors' file."""
+    assert set(ceiling["source"]) == {"published"}
+    assert ceiling["ceiling"].mean() == pytest.approx(0.3650, abs=5e-5)
+    assert np.percentile(ceiling["ceiling"], 75) == pytest.approx(0.4873, abs=5e-5)
+    assert ceiling["reliable"].sum() == RELIABLE["both"]
+
+
 def test_reliable_voxels_are_the_published_ones_on_each_side(voxels, ceiling):
     rois = {"reliable": {"above_percentile": 75}}
     found = sizes(voxels, ceiling, rois, halve_midline=True)
@@ -78,3 +98,9 @@ def test_without_a_rule_the_midline_counts_for_both_sides_alone(voxels, ceiling)
     lateral = (WHOLE - MIDLINE) // 2
     assert found.loc["all"].to_dict() == {"L": lateral, "R": lateral, "both": WHOLE}
     assert found.loc["reliable", "both"] == RELIABLE["both"]
+
+
+def test_of_the_ready_made_mean_the_words_alone_come_from_the_archive(monkeypatch):
+    monkeypatch.setenv("LMCORTEX_DATA", "/data")
+    content = read_yaml(ROOT / "config/datasets/lpp-en-average.yaml")
+    assert Story.model_validate(content).archived_parts() == ["words"]

@@ -119,6 +119,8 @@ def write_story(dataset: Story, rng: np.random.Generator) -> None:
             write_table(table.rename(columns=dict(dataset.columns)), path)
     if dataset.mask:
         write_image(around_rois(dataset), dataset.mask)
+    for path in dataset.ceiling_files().values():
+        write_image(rng.uniform(0.1, 0.9, GRID), str(path))
     if dataset.atlas:
         labels = [label for roi in dataset.regions.values() for label in getattr(roi, "labels", [])]
         write_image(np.resize(np.array(labels), GRID), dataset.atlas)

@@ -137,6 +137,12 @@ def recorded_subjects(wildcards):
     return [PLAN.response_files(wildcards.dataset, label)[0] for label in labels]
 
 
+def ceiling_inputs(wildcards):
+    """Return the responses of all subjects, and the image of published ceilings, if any."""
+    published = PLAN.datasets[wildcards.dataset].ceiling_files()
+    return {"responses": recorded_subjects(wildcards), **published}
+
+
 def single_subjects(wildcards):
     labels = PLAN.datasets[wildcards.dataset].single_subjects()
     return [PLAN.response_files(wildcards.dataset, label)[0] for label in labels]

@@ -121,7 +121,7 @@ rule average_responses:
 
 rule estimate_ceiling:
     input:
-        recorded_subjects,
+        unpack(ceiling_inputs),
     output:
         paths.CEILING,
     log:
@@ -135,6 +135,7 @@ rule estimate_ceiling:
     params:
         spec=spec_of(specs.estimate_ceiling),
         code=code_of("estimate_ceiling"),
+        files=options,
     shell:
-        "python workflow/scripts/estimate_ceiling.py --responses {input:q} --spec {params.spec:q}"
+        "python workflow/scripts/estimate_ceiling.py {params.files} --spec {params.spec:q}"
         " --output {output} 2> {log}"

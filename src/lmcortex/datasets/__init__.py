@@ -39,8 +39,9 @@ def load_dataset(name: str, folder: Path) -> Dataset:
     if isinstance(archive, dict) and "folder" in archive:
         archive["folder"] = expand(str(archive["folder"]), f"{path}: archive.folder")
     dataset = check(KINDS[kind], content, str(path))
-    fetched = {"words", "responses"} if archive else set()
-    named = [dataset.stimulus_files(), dataset.network_files()]
+    story = dataset if isinstance(dataset, Story) else None
+    fetched = {name for name in ("words", "responses") if story and story.is_archived(name)}
+    named = [dataset.stimulus_files(), dataset.network_files(), dataset.ceiling_files()]
     named += map(dataset.recording_files, dataset.subjects)
     needed = (entry for files in named for name, entry in files.items() if name not in fetched)
     for file in (file for entry in needed for file in listed(entry)):

@@ -73,6 +73,17 @@ class LabelledImage(Section):
         return expand(path, "networks")
 
 
+class CeilingImage(Section):
+    """Published ceilings of voxels."""
+
+    image: str = Field(description="NIfTI on the voxels' grid: the ceiling (r) of the mean subject")
+
+    @field_validator("image")
+    @classmethod
+    def _of_this_machine(cls, path: str) -> str:
+        return expand(path, "ceiling")
+
+
 class Polynomial(Section):
     polynomial: int = Field(ge=0, description="order of the drift that is taken out")
 
@@ -241,10 +252,10 @@ class Story(Recorded):
         default=(0, 0), description="samples dropped at either end of a run"
     )
     detrend: Polynomial | HighPass | Butterworth | None = None
-    ceiling: Literal["pairs", "half-groups"] = Field(
+    ceiling: Literal["pairs", "half-groups"] | CeilingImage = Field(
         default="pairs",
-        description="of the mean subject: from the correlation of pairs of subjects, or a ridge "
-        "from half of the subjects to the others, as in Bonnasse-Gahot & Pallier 2024",
+        description="of the mean subject: from the correlation of pairs of subjects; a ridge from "
+        "half of the subjects to the others, as in Bonnasse-Gahot & Pallier 2024; or an image",
     )
     context: Context = Context()
     characters: bool = Field(
@@ -276,14 +287,18 @@ class Story(Recorded):
             raise ValueError(
                 "`networks` need voxels; give a `mask` or `coverage`, or leave them out"
             )
+        if self.ceiling_files() and not self.has_images():
+            raise ValueError(
+                "an image of ceilings is of voxels; give each of `targets` its `ceiling`"
+            )
         return self
 
     @model_validator(mode="after")
     def _keeps_in_the_archive(self) -> "Story":
-        if self.archive:
-            for path in (self.words, self.responses):
-                if not Path(path).is_relative_to(self.archive.folder):
-                    raise ValueError(f"{path} is not in the archive's folder {self.archive.folder}")
+        if self.archive and not self.archived_parts():
+            raise ValueError(
+                f"neither words nor responses are in the archive's folder {self.archive.folder}"
+            )
         return self
 
     def has_images(self) -> bool:
@@ -291,6 +306,17 @@ class Story(Recorded):
 
     def half_groups(self) -> bool:
         return self.ceiling == "half-groups"
+
+    def is_archived(self, name: str) -> bool:
+        """Tell whether the `words`, or the `responses`, come from the archive."""
+        folder = self.archive and self.archive.folder
+        return folder is not None and Path(getattr(self, name)).is_relative_to(folder)
+
+    def archived_parts(self) -> list[str]:
+        """What may be asked of the archive: `words`, and `sub-{subject}` for responses."""
+        people = [f"sub-{subject}" for subject in self.subjects]
+        words = ["words"] if self.is_archived("words") else []
+        return [*words, *(people if self.is_archived("responses") else [])]
 
     def archived_files(self, part: str) -> list[str]:
         """What is asked of the archive: the `words`, or the responses of `sub-{subject}`."""
@@ -303,6 +329,9 @@ class Story(Recorded):
         given: Files = {name: path for name, path in volumes.items() if path}
         files: Files = {"responses": self.response_files(subject)}
         return {**files, **given, **self.targets_file()}
+
+    def ceiling_files(self) -> Files:
+        return {"image": self.ceiling.image} if isinstance(self.ceiling, CeilingImage) else {}
 
     def network_files(self) -> Files:
         """The labelled images that maps are compared with, and their tables."""

@@ -157,6 +157,10 @@ class DatasetBase(Section):
         """Tell whether half of the subjects predict the other half for the mean's ceiling."""
         return False
 
+    def ceiling_files(self) -> Files:
+        """The file of published ceilings, if there is one."""
+        return {}
+
     def published_ceilings(self) -> dict[str, float]:
         return {}
 
