@@ -10,7 +10,7 @@ from typing import Any
 
 from lmcortex import registry
 from lmcortex.config import Fit
-from lmcortex.datasets import Dataset
+from lmcortex.datasets import Dataset, Story
 from lmcortex.plan import Plan
 
 Spec = dict[str, Any]
@@ -136,9 +136,16 @@ def score_roi(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str) -
         **cell,
         **plan.fits[fit].model_dump(mode="json", include=inference),
         **halved,
+        **parcel_column(plan.datasets[dataset]),
         "n_layers": plan.model(model).n_layers,
         "rois": plan.datasets[dataset].roi_definitions(),
     }
+
+
+def parcel_column(dataset: Dataset) -> Spec:
+    """Say which column of the parcels' table names ROIs."""
+    parcels = dataset.parcels if isinstance(dataset, Story) else None
+    return {"parcels": parcels.column} if parcels else {}
 
 
 def map_scores(

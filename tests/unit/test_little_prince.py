@@ -10,10 +10,21 @@ import xarray as xr
 from lmcortex import ceilings, storage
 from lmcortex.config import read_yaml
 from lmcortex.datasets import Story
+from lmcortex.datasets.recorded import region_names
+from lmcortex.errors import InputError
 from lmcortex.homologues import halve_midline
 from lmcortex.responses import TARGET_COLUMNS, to_dataset
 from lmcortex.scores import score_rois
-from lmcortex.volumes import fill_mask, find_voxels, grid_of, read_image
+from lmcortex.volumes import (
+    Grid,
+    fill_mask,
+    find_voxels,
+    grid_of,
+    image_on,
+    labels_at,
+    read_image,
+    resample_to,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of Bonnasse-Gahot & Pallier 2024: voxels of the mask, and the most reliable quarter of them.
@@ -98,6 +109,26 @@ def test_without_a_rule_the_midline_counts_for_both_sides_alone(voxels, ceiling)
     lateral = (WHOLE - MIDLINE) // 2
     assert found.loc["all"].to_dict() == {"L": lateral, "R": lateral, "both": WHOLE}
     assert found.loc["reliable", "both"] == RELIABLE["both"]
+
+
+def test_labels_of_an_atlas_are_those_of_nilearns_nearest_resampling(
+    little_prince, voxels, tmp_path
+):
+    """As the authors brought Harvard-Oxford, whose grid this is, to their voxels."""
+    affine = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
+    labels = np.random.default_rng(0).integers(49, size=(91, 109, 91)).astype(np.uint8)
+    image = image_on(Grid(affine, labels.shape), labels)
+    storage.write_image(image, tmp_path / "atlas.nii.gz", {})
+    mask = read_image(str(little_prince / "mask_lpp_en.nii.gz"), 3)
+    resampled = np.asanyarray(resample_to(image, grid_of(mask), "nearest").dataobj)
+    found = labels_at(tmp_path / "atlas.nii.gz", voxels[["x", "y", "z"]].to_numpy())
+    np.testing.assert_array_equal(found, resampled[voxels["i"], voxels["j"], voxels["k"]])
+
+
+def test_the_parcels_of_harvard_oxford_have_names_that_files_can_have():
+    assert len(region_names(str(ROOT / "config/atlases/harvard-oxford.tsv"), "roi")) == 48
+    with pytest.raises(InputError, match="`Angular Gyrus` is no name of an ROI"):
+        region_names(str(ROOT / "config/atlases/harvard-oxford.tsv"), "name")
 
 
 def test_of_the_ready_made_mean_the_words_alone_come_from_the_archive(monkeypatch):

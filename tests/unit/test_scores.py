@@ -1,3 +1,4 @@
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from lmcortex.encoding.ridge import Penalties, fit_layer
 from lmcortex.encoding.rotations import stimulus_of
 from lmcortex.errors import InputError
 from lmcortex.folds import make_folds
-from lmcortex.scores import score_rois
+from lmcortex.scores import Parcels, score_rois
 from lmcortex.scores.regions import choose_layers
 
 N_LAYERS, N_FOLDS, N = 3, 4, 120
@@ -247,6 +248,37 @@ def test_reliable_voxels_are_those_strictly_above_a_percentile_of_the_ceilings(r
     scores, _ = score_rois([fit], ceilings(values=(0.1, 0.2, 0.2, 0.7)), {**SPEC, "rois": rois})
     found = scores[(scores["roi"] == "reliable") & (scores["layer"] == -1)]
     assert found[["n_targets", "ceiling"]].to_numpy().tolist() == [[1, 0.7]]
+
+
+@pytest.fixture
+def parcels(tmp_path):
+    """Two regions of 4 mm voxels: x = -8 and 8, and x = -4 and 4."""
+    labels = np.array([7, 2, 0, 2, 7]).reshape(5, 1, 1)
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[0, 3] = -8
+    nib.save(nib.Nifti1Image(labels.astype(np.uint8), affine), tmp_path / "atlas.nii.gz")
+    (tmp_path / "atlas.tsv").write_text("index\troi\n7\tOuter\n2\tInner\n")
+    return Parcels(tmp_path / "atlas.nii.gz", tmp_path / "atlas.tsv", "roi")
+
+
+def placed(rng, x) -> xr.Dataset:
+    zeros = {axis: ("target", np.zeros(4)) for axis in "yz"}
+    return made_fit(rng).assign_coords(x=("target", list(x)), **zeros)
+
+
+def test_parcels_are_rois_beside_the_others_left_and_right_by_place(rng, parcels):
+    fit = placed(rng, (-8.0, -4.0, 8.0, -8.0))
+    rois = {"reliable": {"above_percentile": 50}}
+    scores, _ = score_rois([fit], ceilings(), {**SPEC, "rois": rois}, parcels=parcels)
+    nested = scores[scores["layer"] == -1].set_index(["roi", "hemisphere"])["n_targets"]
+    assert set(scores["roi"]) == {"reliable", "Outer", "Inner", "all"}
+    assert nested["Outer"].to_dict() == {"L": 2, "R": 1, "both": 3}
+    assert nested["Inner"].to_dict() == {"L": 1}
+
+
+def test_a_parcel_without_voxels_is_refused(rng, parcels):
+    with pytest.raises(InputError, match="`Inner` holds no voxel"):
+        score_rois([placed(rng, (-8.0, -8.0, 8.0, 0.0))], ceilings(), SPEC, parcels=parcels)
 
 
 def test_subjects_without_predictions_have_scores_and_leave_inference_to_the_group(rng):

@@ -119,6 +119,9 @@ def write_story(dataset: Story, rng: np.random.Generator) -> None:
             write_table(table.rename(columns=dict(dataset.columns)), path)
     if dataset.mask:
         write_image(around_rois(dataset), dataset.mask)
+    if dataset.parcels:
+        labels = pd.read_csv(dataset.parcels.names, sep="\t")["index"].to_numpy()
+        write_image(rng.choice(labels, GRID), dataset.parcels.image)
     for path in dataset.ceiling_files().values():
         write_image(rng.uniform(0.1, 0.9, GRID), str(path))
     if dataset.atlas:

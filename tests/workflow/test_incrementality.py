@@ -128,6 +128,16 @@ def test_a_new_roi_of_a_voxelwise_dataset_fits_nothing(space: Workspace) -> None
     assert cells(space.planned()) == {"score_roi": N_RUNS}
 
 
+def test_new_parcels_fit_nothing_and_are_read_by_scores(space: Workspace) -> None:
+    space.path("data/atlas.nii").write_text("labels\n")
+    space.path("data/atlas.tsv").write_text("index\tname\n1\tTP\n2\tIFJ\n")
+    parcels = "parcels: {image: data/atlas.nii, names: data/atlas.tsv}\n"
+    space.edit("config/datasets/voxels.yaml", "rois:\n", f"{parcels}rois:\n")
+    assert cells(space.planned()) == {"score_roi": N_RUNS}
+    asked = space.snakemake("-n", "-p", "--quiet", "progress").stdout
+    assert "score_roi.py --parcels data/atlas.nii --names data/atlas.tsv --fits" in asked
+
+
 def test_a_new_fit_extracts_nothing(space: Workspace) -> None:
     space.edit("config/studies/mine.yaml", "[shuffled-5,", "[shuffled-5, blocked-5,")
     assert cells(space.planned()) == {"fit_encoding": N_RUNS, "score_roi": N_RUNS}

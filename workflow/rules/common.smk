@@ -231,6 +231,10 @@ def last_group_maps(wildcards):
     return PLAN.last_group_maps(wildcards.dataset, getattr(wildcards, "model", None))
 
 
+def parcel_files(wildcards):
+    return PLAN.datasets[wildcards.dataset].parcel_files()
+
+
 def cell_fits(wildcards):
     try:
         PLAN.check_asked(wildcards.dataset, wildcards.fit, wildcards.roi)

@@ -31,6 +31,7 @@ rule fit_encoding:
 
 rule score_roi:
     input:
+        unpack(parcel_files),
         fits=cell_fits,
         ceiling=paths.CEILING,
     output:
@@ -47,7 +48,8 @@ rule score_roi:
     params:
         spec=spec_of(specs.score_roi),
         code=code_of("score_roi"),
+        files=options,
     shell:
-        "python workflow/scripts/score_roi.py --fits {input.fits:q} --ceiling {input.ceiling}"
+        "python workflow/scripts/score_roi.py {params.files}"
         " --roi {wildcards.roi} --spec {params.spec:q} --scores {output.scores}"
         " --draws {output.draws} 2> {log}"

@@ -202,8 +202,8 @@ def score_roi(plan: Plan, dataset: str, fit: str, model: str, roi: str) -> Cost:
     kept = regions * DOUBLE * (layers + 1) * draws + 2 * subjects * 2 * layers * folds * scored
     memory = resamples + by_fold + working + kept
 
-    # `all` is every ROI, and all targets once more.
-    chosen = 2 if roi == "all" else 1
+    # `all` is every ROI, all targets once more, and once more by parcels.
+    chosen = 2 + bool(found.parcel_names()) if roi == "all" else 1
     read = scored * (1 if specs.kept_predictions(found) == "average" else subjects)
     resampling = 6 * draws * n * (layers + 2 * chosen) * read / CORE.float64
     permuting = permutations * n * chosen * read * PERMUTED_S

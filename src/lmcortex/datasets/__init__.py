@@ -42,11 +42,14 @@ def load_dataset(name: str, folder: Path) -> Dataset:
     story = dataset if isinstance(dataset, Story) else None
     fetched = {name for name in ("words", "responses") if story and story.is_archived(name)}
     named = [dataset.stimulus_files(), dataset.network_files(), dataset.ceiling_files()]
+    named.append(dataset.parcel_files())
     named += map(dataset.recording_files, dataset.subjects)
     needed = (entry for files in named for name, entry in files.items() if name not in fetched)
     for file in (file for entry in needed for file in listed(entry)):
         if not Path(file).exists():
             raise InputError(f"{path}: {file}: no such file; see docs/datasets.md")
+    if twice := sorted({*dataset.rois, "all"} & set(dataset.parcel_names())):
+        raise InputError(f"{path}: parcels: `{twice[0]}` is an ROI already; name one otherwise")
     return dataset
 
 

@@ -1,11 +1,14 @@
 """Datasets that were recorded: files of stimuli and responses, and what they hold."""
 
+from functools import cache
 from glob import glob
 from pathlib import Path
+from re import fullmatch
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from lmcortex import paths
 from lmcortex.config import Hemisphere, Label, Name, Section, expand
 from lmcortex.datasets.shared import (
     WORDS_PER_SECOND,
@@ -15,6 +18,7 @@ from lmcortex.datasets.shared import (
     Files,
     table_size,
 )
+from lmcortex.errors import InputError
 
 Column = Literal[
     "item", "text", "run", "subject", "onset", "duration", "offset", "word", "sentence"
@@ -70,7 +74,27 @@ class LabelledImage(Section):
     @field_validator("image", "names")
     @classmethod
     def _of_this_machine(cls, path: str) -> str:
-        return expand(path, "networks")
+        return expand(path, "labelled image")
+
+
+@cache
+def region_names(table: str, column: str) -> tuple[str, ...]:
+    """Return the regions that a table beside a labelled image names.
+
+    Raises
+    ------
+    InputError : a name that no file can have in its own.
+    """
+    from lmcortex.networks.atlases import network_names
+
+    found = network_names(table, column)
+    for name in found:
+        if not fullmatch(paths.LABEL, name):
+            raise InputError(
+                f"{table}: column `{column}`: `{name}` is no name of an ROI; write letters and "
+                "digits alone, or name a column that has such names"
+            )
+    return tuple(found)
 
 
 class CeilingImage(Section):
@@ -238,6 +262,11 @@ class Story(Recorded):
         description="NIfTI: labelled images that maps of atoms are compared with "
         "(`analyses: [networks]`), the first one foremost",
     )
+    parcels: LabelledImage | None = Field(
+        default=None,
+        description="NIfTI: a labelled image, each region of which is an ROI beside `rois`, left "
+        "and right by place",
+    )
     voxels: int = Field(
         default=30_000,
         ge=1,
@@ -287,6 +316,8 @@ class Story(Recorded):
             raise ValueError(
                 "`networks` need voxels; give a `mask` or `coverage`, or leave them out"
             )
+        if self.parcels and not self.has_images():
+            raise ValueError("`parcels` are of voxels; give a `mask` or `coverage`")
         if self.ceiling_files() and not self.has_images():
             raise ValueError(
                 "an image of ceilings is of voxels; give each of `targets` its `ceiling`"
@@ -333,6 +364,17 @@ class Story(Recorded):
     def ceiling_files(self) -> Files:
         return {"image": self.ceiling.image} if isinstance(self.ceiling, CeilingImage) else {}
 
+    def parcel_files(self) -> Files:
+        found = self.parcels
+        return {"parcels": found.image, "names": found.names} if found else {}
+
+    def parcel_names(self) -> tuple[str, ...]:
+        return region_names(self.parcels.names, self.parcels.column) if self.parcels else ()
+
+    def roi_names(self) -> set[str] | None:
+        given = super().roi_names()
+        return given and given | set(self.parcel_names())
+
     def network_files(self) -> Files:
         """The labelled images that maps are compared with, and their tables."""
         chosen = self.networks.values()
@@ -355,7 +397,9 @@ class Story(Recorded):
         return self.voxels if self.has_images() else super().n_targets()
 
     def n_rois(self) -> int:
-        return len(self.rois or self.regions) or 1 if self.has_images() else super().n_rois()
+        if not self.has_images():
+            return super().n_rois()
+        return (len(self.rois or self.regions) or 1) + len(self.parcel_names())
 
     def extent(self) -> Extent:
         n_runs = len(self.runs)

@@ -133,6 +133,13 @@ class DatasetBase(Section):
     def roi_definitions(self) -> dict[str, Any]:
         return {roi: found.model_dump(mode="json") for roi, found in sorted(self.rois.items())}
 
+    def parcel_files(self) -> Files:
+        """The labelled image whose regions are ROIs, and the table of their names."""
+        return {}
+
+    def parcel_names(self) -> tuple[str, ...]:
+        return ()
+
     def network_files(self) -> Files:
         """The files that say which networks there are beside the ROIs of the targets."""
         return {}

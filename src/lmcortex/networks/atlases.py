@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from lmcortex.errors import InputError
 from lmcortex.tabular import MISSING, numbers, read_table, require_columns
@@ -53,11 +54,8 @@ def read_atlas(
     ------
     InputError : fewer than two networks, or one without any voxel.
     """
-    rows = read_table(table)
-    require_columns(rows.columns, (INDEX, column), table)
-    indices, names = numbers(rows[INDEX], table), rows[column].str.strip()
+    indices, names, networks = _named(table, column)
     found = labels_at(image, places)
-    networks = sorted(set(names) - set(MISSING))
     if len(networks) < 2:
         raise InputError(
             f"{table}: column `{column}` names {len(networks)} networks; expected two or more"
@@ -70,6 +68,19 @@ def read_atlas(
             f"one space, or leave it out of {table}"
         )
     return Atlas(name, networks, inside)
+
+
+def network_names(table: str | Path, column: str) -> list[str]:
+    """Return the networks that a table beside a labelled image names, sorted."""
+    return _named(table, column)[2]
+
+
+def _named(table: str | Path, column: str) -> tuple[np.ndarray, pd.Series, list[str]]:
+    """Return the label and the name in each row of a table, and the names that there are."""
+    rows = read_table(table)
+    require_columns(rows.columns, (INDEX, column), table)
+    names = rows[column].str.strip()
+    return numbers(rows[INDEX], table), names, sorted(set(names) - set(MISSING))
 
 
 def find_atlases(

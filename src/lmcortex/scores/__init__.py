@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lmcortex.inference import interval
-from lmcortex.scores.fits import ALL, draw_samples, group_files, split_subjects
+from lmcortex.scores.fits import ALL, Parcels, draw_samples, group_files, split_subjects
 from lmcortex.scores.regions import AVERAGE, GROUP, Region, group_regions, score_subject
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ KEY = [*CELL, "layer", "subject", "roi", "hemisphere"]
 
 
 def score_rois(
-    fits: Sequence["xr.Dataset"], ceiling: pd.DataFrame, spec: Mapping[str, Any], roi: str = ALL
+    fits: Sequence["xr.Dataset"],
+    ceiling: pd.DataFrame,
+    spec: Mapping[str, Any],
+    roi: str = ALL,
+    parcels: Parcels | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score one model's fits in every ROI.
 
@@ -34,6 +38,7 @@ def score_rois(
         `halve_midline`, if targets at x = 0 count as left or right (`homologues.halve_midline`)
         and not for both sides together alone.
     roi : one ROI, or `all` for each ROI and for all targets together (called `all` too).
+    parcels : regions of a labelled image that are ROIs beside those of `spec`.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def score_rois(
     regions = [
         region
         for parts in groups
-        for subject in split_subjects(parts, ceiling, spec, roi)
+        for subject in split_subjects(parts, ceiling, spec, roi, parcels)
         for region in score_subject(subject, sampling, spec)
     ]
     regions += group_regions(regions, spec)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,21 @@ import pandas as pd
 from lmcortex.errors import InputError
 from lmcortex.homologues import halve_midline
 from lmcortex.inference import block_permutations, label_blocks, resampling_weights
+from lmcortex.networks.atlases import read_atlas
 from lmcortex.seeds import generator
 
 if TYPE_CHECKING:
     import xarray as xr
 
 ALL = "all"
+
+
+class Parcels(NamedTuple):
+    """A labelled image whose regions are ROIs, the table of their names, and its column of them."""
+
+    image: str | Path
+    table: str | Path
+    column: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,11 @@ def group_files(fits: Sequence["xr.Dataset"]) -> list[list["xr.Dataset"]]:
 
 
 def split_subjects(
-    parts: Sequence["xr.Dataset"], ceiling: pd.DataFrame, spec: Mapping[str, Any], roi: str
+    parts: Sequence["xr.Dataset"],
+    ceiling: pd.DataFrame,
+    spec: Mapping[str, Any],
+    roi: str,
+    parcels: Parcels | None = None,
 ) -> Iterator[SubjectFit]:
     """Yield each subject of a group of files, in alphabetical order.
 
@@ -129,7 +143,9 @@ def split_subjects(
             **by_fold,
             ceiling=ceilings,
             hemisphere=halve_midline(hemisphere) if spec.get("halve_midline") else hemisphere,
-            rois=_roi_members(labels, ceilings, spec.get("rois") or {}, roi, f"sub-{subject}"),
+            rois=_roi_members(
+                labels, ceilings, spec.get("rois") or {}, parcels, roi, f"sub-{subject}"
+            ),
             parts=parts,
             first=here.start,
         )
@@ -139,6 +155,7 @@ def _roi_members(
     labels: "xr.Dataset",
     ceilings: np.ndarray,
     definitions: Mapping[str, Any],
+    parcels: Parcels | None,
     roi: str,
     where: str,
 ) -> dict[str, np.ndarray]:
@@ -152,6 +169,10 @@ def _roi_members(
             else ceilings > np.percentile(ceilings, definition["above_percentile"])
             for name, definition in definitions.items()
         }
+    if parcels:
+        places = np.stack([labels[axis].to_numpy() for axis in "xyz"], axis=1)
+        atlas = read_atlas("parcels", *parcels, places)
+        members |= dict(zip(atlas.networks, atlas.inside, strict=True))
     members[ALL] = np.ones(len(names), dtype=bool)
     if roi not in members:
         raise InputError(f"{where}: no ROI `{roi}`; it has {', '.join(members)}")
