@@ -315,9 +315,19 @@ def standardise(
 
 
 def average(subjects: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return the mean response over subjects, as subject `average`; files are read one by one."""
+    """Return the mean response over subjects, as subject `average`; files are read one by one.
+
+    With several runs the mean is z-scored within each, as the subjects are: otherwise runs in which
+    they agree less would count less in training.
+    """
     check_alike(subjects)
-    mean = sum(subject["response"].to_numpy() for subject in subjects) / len(subjects)
+    total = sum(subject["response"].to_numpy() for subject in subjects)
+    mean = np.asarray(total) / len(subjects)
+    runs, names = subjects[0]["run"].to_numpy(), subjects[0]["target"].to_numpy().tolist()
+    labels = list(dict.fromkeys(runs.tolist()))
+    for run in labels if len(labels) > 1 else []:
+        here = runs == run
+        mean[here] = standardise(mean[here], mean[here], names, f"mean response: run {run}")
     averaged = subjects[0].copy(data={"response": mean})
     return averaged.assign_attrs(subject=AVERAGE, n_subjects=len(subjects))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lmcortex import responses, stimuli
 from lmcortex.config import read_yaml
@@ -131,8 +132,9 @@ def test_targets_may_come_from_a_table_with_their_place(tmp_path):
     assert np.isnan(table["y"].iloc[1]) and table["ceiling"].isna().all()
 
 
-def test_the_average_is_the_mean_over_subjects(tmp_path):
-    items, targets = stimuli.sample_items(STORY), responses.target_table(STORY["targets"])
+def test_the_average_of_one_run_is_the_mean_over_subjects():
+    items = stimuli.sample_items({**STORY, "runs": ["1"], "samples": 30})
+    targets = responses.target_table(STORY["targets"])
     values = np.random.default_rng(2).normal(size=(3, len(items), 2))
     subjects = [
         responses.to_dataset(series, items, targets, dataset="toy", subject=str(number))
@@ -141,6 +143,21 @@ def test_the_average_is_the_mean_over_subjects(tmp_path):
     mean = responses.average(subjects)
     np.testing.assert_allclose(mean["response"], values.mean(axis=0))
     assert mean.attrs["subject"] == "average" and mean.attrs["n_subjects"] == 3
+
+
+def test_of_several_runs_the_average_is_standardised_within_each():
+    items = stimuli.sample_items(STORY)
+    targets = responses.target_table(STORY["targets"])
+    shared = np.random.default_rng(3).normal(size=(len(items), 2))
+    shared[items["run"] == "2"] *= 0.1  # where subjects agree less, their mean is smaller
+    subjects = [
+        responses.to_dataset(shared, items, targets, dataset="toy", subject=str(number))
+        for number in range(2)
+    ]
+    mean = responses.average(subjects)["response"].to_numpy()
+    for run in ("1", "2"):
+        here = (items["run"] == run).to_numpy()
+        np.testing.assert_allclose(mean[here], stats.zscore(shared[here]))
 
 
 # --- sentences ------------------------------------------------------------------------------------
