@@ -32,6 +32,11 @@ def fits_of_map(wildcards):
     ]
 
 
+def scores_and_seeds(wildcards):
+    cells = [wildcards, *({**wildcards, **seed} for seed in PLAN["seeds"])]
+    return [DATA["SCORE_MAP"].format(**cell) for cell in cells]
+
+
 def shown_maps(wildcards):
     return PLAN["shown"][wildcards.model]
 
@@ -62,6 +67,7 @@ RULES = {  # name: (inputs, outputs)
     "contrast_models": (SCORED, [TABLES["model_contrasts"]]),
     "track_training": (SCORED, [TABLES["training"]]),
     "map_scores": ([fits_of_map], [DATA["SCORE_MAP"], DATA["SIDES_MAP"]]),
+    "subtract_embedding": ([scores_and_seeds], [DATA["ADDED_MAP"]]),
     "map_slopes": (PLAN["sized"], [TABLES["voxel_slopes"], *PLAN["slopes"]]),
     "plot_maps": ([shown_maps], [FIGURES["maps-{model}"]]),
     "plot_slopes": ([TABLES["voxel_slopes"]], [FIGURES["slopes"]]),

@@ -118,7 +118,7 @@ def bare_plan(plan: Plan) -> dict[str, Any]:
     data["AVERAGE"] = paths.RESPONSES.replace("{subject}", "{subject,average}")
     data |= {
         name: getattr(paths, name).replace("{study}", plan.name)
-        for name in ("SCORE_MAP", "SIDES_MAP")
+        for name in ("SCORE_MAP", "SIDES_MAP", "ADDED_MAP")
     }
     data["BASELINE"] = paths.FEATURES.replace("{model}", f"{{model,{'|'.join(config.BASELINES)}}}")
     pages, figures, dataset_figures = (
@@ -146,11 +146,9 @@ def bare_plan(plan: Plan) -> dict[str, Any]:
         "recorded": [plan.response_files("book", label)[0] for label in book.subjects],
         "sized": plan.sized_maps(),
         "slopes": plan.slope_maps(),
-        "shown": {
-            model: [file for files in maps.values() for file in files]
-            for model, maps in shown.items()
-        },
-        "turned": list(shown.values())[-1]["scores"],
+        "seeds": [run._asdict() for run in plan.baselines if run.model == "random-embedding"],
+        "shown": {model: list(maps.values()) for model, maps in shown.items()},
+        "turned": [list(shown.values())[-1]["scores"]],
         "cortex": reporting.cortex_pages(plan, "book", "story-5"),
         "scores": scores,
         "fits": {

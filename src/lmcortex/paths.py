@@ -44,6 +44,7 @@ _MAPS = f"{_STUDY}/maps/dataset-{{dataset}}_fit-{{fit}}"
 _MAP = f"{_MAPS}_model-{{model}}_checkpoint-{{checkpoint}}_sub-{{subject}}"
 SCORE_MAP = f"{_MAP}_r.nii.gz"
 SIDES_MAP = f"{_MAP}_left-minus-right.nii.gz"
+ADDED_MAP = f"{_MAP}_minus-random-embedding.nii.gz"
 SLOPE_MAP = f"{_MAPS}_sub-{{subject}}_slope.nii.gz"
 
 RELEASED = f"{_STUDY}/released/{{model}}/{{checkpoint}}.json"

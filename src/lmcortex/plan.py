@@ -453,6 +453,26 @@ class Plan:
     def voxel_map(self, pattern: str, cell: Cell, subject: str) -> str:
         return pattern.format(study=self.name, subject=subject, **cell._asdict())
 
+    def embedding_maps(self, cell: Cell, subject: str) -> list[str]:
+        """The score maps of the random embedding beside a cell, one for each seed."""
+        seeds = [run for run in self.baselines if run.model == "random-embedding"]
+        return [
+            self.voxel_map(paths.SCORE_MAP, Cell(cell.dataset, cell.fit, *run), subject)
+            for run in seeds
+        ]
+
+    def added_maps(self) -> list[str]:
+        """Maps of what the last checkpoint of each network adds to the random embedding."""
+        return [
+            self.voxel_map(paths.ADDED_MAP, cell, subject)
+            for cell in self.cells()
+            if self.datasets[cell.dataset].has_voxels()
+            and Run(cell.model, cell.checkpoint) not in self.baselines
+            and cell.checkpoint == self.final(cell.model)
+            for subject in self.datasets[cell.dataset].speaking_subjects()
+            if self.embedding_maps(cell, subject)
+        ]
+
     def sized_runs(self, dataset: str) -> list[Run]:
         """The last checkpoints of trained models with a size; of planted ones if those are few."""
         last = [
@@ -558,6 +578,7 @@ class Plan:
             *self.all_scores(),
             *self.all_scores(paths.DRAWS),
             *self.voxel_maps(paths.SCORE_MAP, paths.SIDES_MAP),
+            *self.added_maps(),
             *self.slope_maps(),
             *(self.table(name) for name in TABLES if name != "provenance"),
         ]

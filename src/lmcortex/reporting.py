@@ -98,20 +98,14 @@ def headline_subject(plan: Plan, dataset: str) -> str:
     return plan.datasets[dataset].speaking_subjects()[-1]
 
 
-def map_inputs(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, str | list[str]]:
-    """The maps that a model's figure shows: its scores, their asymmetry, and the baselines'."""
+def map_inputs(plan: Plan, dataset: str, fit: str, model: str) -> dict[str, str]:
+    """The maps that a model's figure shows: its scores, what they add, and their asymmetry."""
     subject = headline_subject(plan, dataset)
-
-    def maps(pattern: str, runs: list[Run]) -> list[str]:
-        return [plan.voxel_map(pattern, Cell(dataset, fit, *run), subject) for run in runs]
-
-    last = [Run(model, plan.final(model))]
-    seeds = [run for run in plan.baselines if run.model == "random-embedding"]
-    return {
-        "scores": maps(paths.SCORE_MAP, last),
-        "sides": maps(paths.SIDES_MAP, last),
-        "baselines": maps(paths.SCORE_MAP, seeds),
-    }
+    last = Cell(dataset, fit, model, plan.final(model))
+    patterns = {"scores": paths.SCORE_MAP, "sides": paths.SIDES_MAP}
+    if plan.embedding_maps(last, subject):
+        patterns["added"] = paths.ADDED_MAP
+    return {name: plan.voxel_map(pattern, last, subject) for name, pattern in patterns.items()}
 
 
 def cortex_pages(plan: Plan, dataset: str, fit: str) -> list[str]:

@@ -155,6 +155,13 @@ def map_scores(
     return {**cell, "subject": subject, "layer_choice": plan.fits[fit].layer_choice}
 
 
+def subtract_embedding(
+    plan: Plan, dataset: str, fit: str, model: str, checkpoint: str, subject: str
+) -> Spec:
+    cell = {"dataset": dataset, "fit": fit, "model": model, "checkpoint": checkpoint}
+    return {**cell, "subject": subject}
+
+
 def map_slopes(plan: Plan) -> Spec:
     """Say which maps have slopes, in order, and over models of which size."""
     groups = [

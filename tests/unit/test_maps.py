@@ -1,5 +1,8 @@
 """Maps hold the nested scores of voxels where the voxels are, and what follows from them."""
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from lmcortex.figures.style import View
 from lmcortex.plan import Plan
 from lmcortex.registry import Model
 
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 PLACES = np.array([[-6.0, 0, 3], [6, 0, 3], [-2, 4, 3], [2, 4, 3], [-6, 8, -1]])
 # Of two layers, two folds and five voxels: by their mean inner r fold 0 takes layer 1, and fold 1
 # layer 0.
@@ -186,6 +190,15 @@ def test_voxels_have_maps_of_who_speaks_for_them(people, maps_of) -> None:
     assert set(plan.voxel_maps("{subject}")) == maps_of
 
 
+def test_the_last_checkpoint_of_each_network_has_a_map_of_what_it_adds() -> None:
+    plan = plan_of(2, **VOXELS, subjects=["01"])
+    ends = [Path(file).name.partition("_model-")[2] for file in plan.added_maps()]
+    minus = "checkpoint-main_sub-01_minus-random-embedding.nii.gz"
+    assert ends == [f"net-1_{minus}", f"net-2_{minus}"]
+    study = plan.study.model_copy(update={"baselines": ["word-rate"]})
+    assert replace(plan, study=study).added_maps() == []
+
+
 def test_slopes_need_three_models_of_known_size() -> None:
     assert plan_of(2, **VOXELS, subjects=["01"]).slope_maps() == []
     plan = plan_of(3, **VOXELS, subjects=["01"])
@@ -211,10 +224,16 @@ def drawn(monkeypatch) -> list[figures.Row]:
     return rows
 
 
-def test_a_model_is_shown_with_what_it_adds_to_the_mean_of_the_seeds(drawn) -> None:
-    scores = maps.as_image(NESTED, PLACES)
-    seeds = [maps.as_image(NESTED - less, PLACES) for less in (0.1, 0.3)]
-    figures.score_maps(scores, maps.left_minus_right(scores), seeds, View("d"))
+def test_a_model_is_shown_with_what_it_adds_to_the_mean_of_the_seeds(drawn, tmp_path) -> None:
+    names = ["model", "seed1", "seed2"]
+    for name, less in zip(names, (0, 0.1, 0.3), strict=True):
+        image = maps.as_image(NESTED - less, PLACES)
+        storage.write_image(image, tmp_path / f"{name}.nii.gz", {})
+    command = [sys.executable, str(SCRIPTS / "subtract_embedding.py"), "--scores", "model.nii.gz"]
+    command += ["--embeddings", "seed1.nii.gz", "seed2.nii.gz", "--output", "added.nii.gz"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    scores, added = (maps.read_image(tmp_path / f"{name}.nii.gz") for name in ("model", "added"))
+    figures.score_maps(scores, maps.left_minus_right(scores), added, View("d"))
     nested, added, sides = (maps.voxels(row.image)[0] for row in drawn)
     assert np.allclose(sorted(nested), sorted(NESTED))
     assert np.allclose(added, 0.2)
@@ -224,7 +243,7 @@ def test_a_model_is_shown_with_what_it_adds_to_the_mean_of_the_seeds(drawn) -> N
 
 def test_without_baselines_and_pairs_only_scores_are_shown(drawn) -> None:
     scores = maps.as_image(NESTED[[0, 2]], PLACES[[0, 2]])
-    figures.score_maps(scores, maps.left_minus_right(scores), [], View("d"))
+    figures.score_maps(scores, maps.left_minus_right(scores), None, View("d"))
     assert [row.title for row in drawn] == ["nested r"]
 
 

@@ -250,6 +250,11 @@ def mapped_fits(wildcards):
     return PLAN.fit_files(cell, wildcards.subject)
 
 
+def embedding_maps(wildcards):
+    cell = (wildcards.dataset, wildcards.fit, wildcards.model, wildcards.checkpoint)
+    return PLAN.embedding_maps(Cell(*cell), wildcards.subject)
+
+
 def shown_maps(wildcards):
     return reporting.map_inputs(PLAN, wildcards.dataset, wildcards.fit, wildcards.model)
 

@@ -1,11 +1,13 @@
 # Maps of voxels: nested scores and slopes as NIfTI images, and how they are drawn.
 SCORE_MAP = paths.SCORE_MAP.replace("{study}", PLAN.name)
 SIDES_MAP = paths.SIDES_MAP.replace("{study}", PLAN.name)
+ADDED_MAP = paths.ADDED_MAP.replace("{study}", PLAN.name)
 CORTEX = paths.FIT_PAGE.replace("{study}", PLAN.name).replace("{figure}", "cortex")
 
 
 localrules:
     map_slopes,
+    subtract_embedding,
     plot_slopes,
 
 
@@ -29,6 +31,28 @@ rule map_scores:
     shell:
         "python workflow/scripts/map_scores.py --fits {input:q} --spec {params.spec:q}"
         " --scores {output.scores} --sides {output.sides} 2> {log}"
+
+
+rule subtract_embedding:
+    input:
+        scores=SCORE_MAP,
+        embeddings=embedding_maps,
+    output:
+        ADDED_MAP,
+    log:
+        paths.log(ADDED_MAP),
+    benchmark:
+        paths.benchmark(ADDED_MAP)
+    threads: 1
+    resources:
+        mem_mb=memory_of(costs.subtract_embedding),
+        runtime=runtime_of(costs.subtract_embedding),
+    params:
+        spec=spec_of(specs.subtract_embedding),
+        code=code_of("subtract_embedding"),
+    shell:
+        "python workflow/scripts/subtract_embedding.py --scores {input.scores}"
+        " --embeddings {input.embeddings:q} --spec {params.spec:q} --output {output} 2> {log}"
 
 
 rule map_slopes:

@@ -9,13 +9,13 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--scores", required=True, help="map of nested scores")
     parser.add_argument("--sides", required=True, help="map of left minus right")
-    parser.add_argument("--baselines", nargs="*", default=[], help="maps of the random embedding")
+    parser.add_argument("--added", help="map of nested scores minus those of the random embedding")
     parser.add_argument("--output", required=True, help=".svg, or .png for other uses")
     args = parser.parse_args()
     figure = figures.score_maps(
         maps.read_image(args.scores),
         maps.read_image(args.sides),
-        [maps.read_image(path) for path in args.baselines],
+        maps.read_image(args.added) if args.added else None,
         style.View(**args.spec),
     )
     style.save(figure, args.output, provenance.record("plot_maps", args.spec))

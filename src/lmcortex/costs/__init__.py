@@ -21,7 +21,7 @@ from lmcortex.costs.geometry import (
     score_modules,
 )
 from lmcortex.costs.machines import MIB, on_gpu
-from lmcortex.costs.maps import draw_maps, map_scores, map_slopes
+from lmcortex.costs.maps import draw_maps, map_scores, map_slopes, subtract_embedding
 from lmcortex.costs.models import cached_mb, fetch_checkpoint, train_suite, weights_mb
 from lmcortex.costs.networks import (
     collect_networks,
@@ -94,6 +94,7 @@ __all__ = [
     "score_roi",
     "simulate_responses",
     "small",
+    "subtract_embedding",
     "train_suite",
     "weights_mb",
 ]
@@ -126,7 +127,7 @@ FORMULAS: dict[str, Callable[..., Cost]] = {
             *(cluster_layers, score_modules, relate_geometry),
             *(choose_swaps, measure_windows, collect_windows, relate_windows, plot_windows),
             *(plant_neurons, learn_atoms, map_atoms, label_atoms, collect_networks),
-            *(map_scores, map_slopes),
+            *(map_scores, map_slopes, subtract_embedding),
         )
     },
     "collect_yoking": collect_windows,

@@ -32,6 +32,13 @@ def map_scores(plan: Plan, dataset: str, fit: str, model: str, subject: str) -> 
     return Cost(STATISTICS_MB + 3 * r + rows, seconds, 2 * FLOAT * found.extent().targets / MIB)
 
 
+def subtract_embedding(plan: Plan, dataset: str) -> Cost:
+    """The maps of all seeds, stacked, and their voxels' places."""
+    voxels = plan.datasets[dataset].extent().targets / MIB
+    maps = 8 * DOUBLE * (plan.study.embedding_seeds + 2) * voxels
+    return Cost(STATISTICS_MB + maps, STATISTICS_S, FLOAT * voxels)
+
+
 def map_slopes(plan: Plan) -> Cost:
     """The maps of all models of a group, a few times, and the table of all groups."""
     groups = plan.sloped_voxels()

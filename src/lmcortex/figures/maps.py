@@ -32,23 +32,22 @@ class Row(NamedTuple):
 
 
 def score_maps(
-    scores: "Nifti1Image", sides: "Nifti1Image", baselines: Sequence["Nifti1Image"], view: View
+    scores: "Nifti1Image", sides: "Nifti1Image", added: "Nifti1Image | None", view: View
 ) -> Figure:
     """Draw one model's nested scores on glass brains and on the cortex.
 
     Parameters
     ----------
     scores, sides : maps of its nested scores, and of left minus right.
-    baselines : score maps of the random embedding, one for each seed; none: that row is left out.
+    added : map of nested scores minus those of the random embedding; none: that row is left out.
 
     Returns
     -------
-    Rows: nested r; nested r minus the mean of the baselines; left minus right, where voxels have
+    Rows: nested r; nested r minus that of the random embedding; left minus right, where voxels have
     mirror images.
     """
     rows = [Row("nested r", scores, False)]
-    if baselines:
-        added = maps.subtract(scores, maps.mean(baselines))
+    if added is not None:
         rows.append(Row("nested r - random embedding (mean over seeds)", added, True))
     n_pairs = len(maps.voxels(sides)[0])
     if n_pairs:
