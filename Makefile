@@ -29,7 +29,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo report plan efficiency fetch site orphans bench test published calibration gpu-test slurm-test slurm-faults lint format browser cluster schema envs clean
+.PHONY: help setup demo report plan efficiency fetch site orphans bench test published recovery calibration gpu-test slurm-test slurm-faults lint format browser cluster schema envs clean
 
 help: ## list the targets
 	@echo "make TARGET [STUDY=$(STUDY)] [CORES=$(CORES)]"
@@ -72,6 +72,9 @@ test: setup browser ## run the tests; one file: make test TESTS=tests/unit/test_
 
 published: setup ## compare statistics with those of a paper, from the values that it shows
 	@python tests/published.py
+
+recovery: setup ## plant laws in brains of The Little Prince's shape and find them; needs its mask
+	@python tests/recovery.py
 
 calibration: setup ## measure how often tests reject where there is nothing to find
 	@python tests/calibration.py

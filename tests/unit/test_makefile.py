@@ -22,6 +22,7 @@ COMMANDS = {
     "bench": "benchmarks/",
     "test": "pytest",
     "published": "tests/published.py",
+    "recovery": "tests/recovery.py",
     "gpu-test": "pytest",
     "slurm-test": "pytest",
     "slurm-faults": "tests/slurm/faults.py",
