@@ -1,14 +1,15 @@
-"""How often each test of geometry and of networks rejects where there is nothing to find.
+"""How often each test rejects where there is nothing to find: geometry, networks, encoders.
 
 Simulates 200 grids of layers by steps without any relation, autocorrelated along both, and counts
 rejections at the 5 % level, and how often intervals hold a planted relation, or a slope over sizes.
 Then, 200 atoms with random phases and listeners who share a response: how often their labels are
-beyond chance. Seeds are fixed.
+beyond chance. Seeds are fixed. Encoders and laws of size are in `calibration_of_sides`.
 
     python tests/calibration.py
 """
 
 import numpy as np
+from calibration_of_sides import sides
 
 from lmcortex.inference import interval
 from lmcortex.networks.group import tested_group
@@ -216,5 +217,6 @@ if __name__ == "__main__":
         module_scores(),
         onsets(),
         network_labels(),
+        sides(),
     ]
     raise SystemExit(0 if all(passed) else 1)

@@ -41,7 +41,7 @@ from lmcortex.datasets import Story
 from lmcortex.encoding import Features, fit_encoding, stack_responses
 from lmcortex.encoding.design import sample_operators, scale_columns
 from lmcortex.responses import AVERAGE, to_dataset
-from lmcortex.scores import CELL, score_rois
+from lmcortex.scores import score_rois
 from lmcortex.seeds import generator
 from lmcortex.simulation import planted
 
