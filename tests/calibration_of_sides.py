@@ -1,19 +1,19 @@
 """How often tests of scores, of sides and of laws of size reject where there is nothing to find.
 
-Brains of The Little Prince's shape: nine runs of 290 samples, seven ROIs on two sides, each ROI one
-voxel on a side, autocorrelated noise. Encoders of five models are fitted, scored and compared by the
-workflow itself. Kinds of ROIs:
+Brains of The Little Prince's shape: nine runs of 290 samples, seven ROIs on two sides, one voxel on
+each, autocorrelated noise. Encoders of five models, or three for listeners, are fitted, scored and
+compared by the workflow itself. Kinds of ROIs:
 
 * noise: nothing but noise;
 * unrelated (listeners only): a signal that all listeners share and no model knows;
 * level: both sides follow the same latents, which models know by shares that are unrelated to size;
 * law: models know the latents better the larger they are, and the left follows them more.
 
-The mean response is drawn anew with story and models, 200 times. Listeners are drawn anew 40 times
-for each of five stories and models: tests over listeners speak of other people, not other words.
+The mean response is drawn anew with story and models, 200 times. Listeners are drawn anew 50 times
+for each of four stories and models: tests over listeners speak of other people, not other words.
 
 Each simulation tests one ROI, in turn, so that the 200 are independent; beside it is the mean over
-all seven. Both may be 15 of 200 at most. Rows of `unrelated` are printed without a bound: with the
+all seven. Both may be 15 of 200 at most. Rows of `unrelated` are printed without a bound: of the
 same words, what a signal shares with a model by chance is the same in all listeners, and a test over
 listeners has to find it.
 """
@@ -35,20 +35,21 @@ from lmcortex.statistics.partial import autoregression
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 20702
-N, STORIES, LISTENERS = 200, 5, 12
+N, STORIES, LISTENERS = 200, 4, 12
 MOST_REJECTIONS = 15
 COVERAGE = (0.90, 0.98)
 RUNS, SAMPLES = 9, 290
 ROIS = ("TP", "aSTS", "pSTS", "AGTPJ", "BA44", "BA45", "BA47")
 SIZES = np.geomspace(1.2e8, 1.4e10, 5)
+FOR_LISTENERS = SIZES[::2]
 N_LATENTS, N_OTHER = 8, 4  # of each kind of latent; other columns
 FEATURES, NOISE = 0.8, 0.5  # autocorrelation from sample to sample
 LEVELS = (0.4, 0.9)  # shares that are unrelated to size are drawn from here
-GROWING = np.linspace(0.3, 0.9, len(SIZES))  # shares of a law
+GROWING = (0.3, 0.9)  # shares of a law, of the smallest and the largest
 SIDES = {"noise": (0, 0), "unrelated": (1, 1), "level": (1, 1), "law": (1, 0.6)}
 # Share of a response's variance that is signal, of the mean over listeners and of one.
 SIGNAL = {AVERAGE: 0.3, GROUP: 0.1}
-INFERENCE = {"n_permutations": 199, "n_resamples": 400}
+INFERENCE = {"n_permutations": 199, "n_resamples": 200}
 ALPHAS = {"low": -2, "high": 2, "n": 5, "scale": "trace", "choice": "each"}
 
 
@@ -75,16 +76,19 @@ def smooth(n: int, rho: float, rng: np.random.Generator) -> np.ndarray:
     return (ALONG[rho] @ fresh).reshape(RUNS * SAMPLES, n)
 
 
-def tell(rng: np.random.Generator) -> Stimulus:
+def tell(sizes: np.ndarray, rng: np.random.Generator) -> Stimulus:
+    """Draw a story and a model of each size; the first has a choice of two layers."""
     latents = {kind: smooth(N_LATENTS, FEATURES, rng) for kind in ("unrelated", "level", "law")}
-    levels = rng.uniform(*LEVELS, len(SIZES))
+    levels = rng.uniform(*LEVELS, len(sizes))
+    growing_shares = np.interp(np.log(sizes), np.log(SIZES[[0, -1]]), GROWING)
     models = {}
-    for size, level, growing in zip(SIZES, levels, GROWING, strict=True):
+    for size, level, growing in zip(sizes, levels, growing_shares, strict=True):
         known = np.hstack([latents["level"], latents["law"]])
         share = np.repeat([level, growing], N_LATENTS)
         noise = smooth(known.shape[1] + N_OTHER, FEATURES, rng)
         layers = {}
-        for layer, part in enumerate((0.5, 1.0)):  # the first layer knows half as much
+        parts = (0.5, 1.0) if not models else (1.0,)
+        for layer, part in enumerate(parts):
             carried = part * share * known
             carried += np.sqrt(1 - (part * share) ** 2) * noise[:, : known.shape[1]]
             columns = np.hstack([carried, noise[:, known.shape[1] :]])
@@ -173,7 +177,7 @@ def of_mean_responses() -> Iterator[dict[str, pd.DataFrame]]:
     mixed = directions(generator("directions", SEED))
     for number in range(N):
         rng = generator("mean response", SEED, number)
-        stimulus = tell(rng)
+        stimulus = tell(SIZES, rng)
         values = respond(stimulus, kinds, mixed, SIGNAL[AVERAGE], rng)
         one = to_dataset(values, ITEMS, targets, dataset=f"story-{number}", subject=AVERAGE)
         responses = stack_responses([one], ITEMS)
@@ -186,14 +190,14 @@ def of_mean_responses() -> Iterator[dict[str, pd.DataFrame]]:
 
 
 def of_listeners() -> Iterator[dict[str, pd.DataFrame]]:
-    """Yield the tables of 200 groups of listeners, 40 to each story."""
+    """Yield the tables of 200 groups of listeners, 50 to each story."""
     kinds = list(SIDES)
     targets = target_table(kinds)
     mixed = directions(generator("directions", SEED))
     per_story = N // STORIES
     for story in range(STORIES):
         rng = generator("listeners", SEED, story)
-        stimulus = tell(rng)
+        stimulus = tell(FOR_LISTENERS, rng)
         groups = [[f"{i:02}-{j:02}" for j in range(LISTENERS)] for i in range(per_story)]
         people = [
             to_dataset(
@@ -239,7 +243,7 @@ OVER_MODELS = [
     Tested("slope of score, over models", "scaling", "p", "r", "both"),
     Tested("slope of left - right, over models", "scaling", "p", "difference", "both"),
 ]
-# Levels of the models of one story are the same in its 40 simulations: no null over models.
+# Levels of the models of one story are the same in its 50 simulations: no null over models.
 NULLS = {
     AVERAGE: {
         "noise": [SCORE, *LATERALITY, *OVER_MODELS],
@@ -285,7 +289,7 @@ def calibrate(subject: str, simulations: Iterator[dict[str, pd.DataFrame]]) -> b
             )
             for column in ("slope", "ci_low", "ci_high")
         )
-        # What the whole procedure gives on the average: of each story, where it is told 40 times.
+        # What the whole procedure gives on the average: of each story, where it is told 50 times.
         stories = slope.reshape(1 if subject == AVERAGE else STORIES, -1, len(ROIS))
         truth = np.broadcast_to(stories.mean(axis=1, keepdims=True), stories.shape)
         truth = truth.reshape(slope.shape)
