@@ -13,8 +13,8 @@ The mean response is drawn anew with story and models, 200 times. Listeners are 
 for each of four stories and models: tests over listeners speak of other people, not other words.
 
 Each simulation tests one ROI, in turn, so that the 200 are independent; beside it is the mean over
-all seven. Both may be 15 of 200 at most. Rows of `unrelated` are printed without a bound: of the
-same words, what a signal shares with a model by chance is the same in all listeners, and a test over
+all seven. Both may be 15 of 200 at most. Rows of `unrelated` are printed without a bound: what a
+signal shares with a model by chance, in these words, is the same in all listeners, and a test over
 listeners has to find it.
 """
 
