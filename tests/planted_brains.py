@@ -35,7 +35,6 @@ MODELS = {
     "stand-in-6658m": (6_658_473_984, 4096),
 }
 N_LATENTS = 16  # of each kind
-STEADY, GROWING = slice(0, N_LATENTS), slice(N_LATENTS, 2 * N_LATENTS)
 STEADY_SHARE = 0.8  # correlation of every model's best readout with the steady latents
 GROWTH = 0.45  # of the squared share of the growing latents, per factor 10 of parameters
 SMALLEST_SHARE = 0.05  # squared, of the smallest model
