@@ -42,7 +42,10 @@ def _blocks_by_fold(folds: np.ndarray, blocks: np.ndarray) -> list[np.ndarray]:
 def resampling_weights(
     folds: np.ndarray, blocks: np.ndarray, n: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw blocks with replacement within each fold.
+    """Draw blocks with replacement within each fold, one fewer than the fold has.
+
+    As many as it has would show too little: the spread of B blocks around their mean is (B - 1) / B
+    of what it is around the mean of all there could be (Rao & Wu 1988, J. Am. Stat. Assoc. 83:231).
 
     Parameters
     ----------
@@ -55,7 +58,8 @@ def resampling_weights(
     """
     counts = np.zeros((n, blocks.max() + 1))
     for members in _blocks_by_fold(folds, blocks):
-        drawn = members[rng.integers(len(members), size=(n, len(members)))]
+        size = max(1, len(members) - 1)
+        drawn = members[rng.integers(len(members), size=(n, size))]
         np.add.at(counts, (np.arange(n)[:, None], drawn), 1.0)
     return counts[:, blocks]
 

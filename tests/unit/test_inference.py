@@ -18,12 +18,22 @@ def test_blocks_never_cross_a_change_of_group():
     assert inference.label_blocks(groups, 2).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
 
 
-def test_a_resample_draws_as_many_samples_in_each_fold_in_whole_blocks(rng):
+def test_a_resample_draws_one_block_fewer_than_each_fold_has_and_whole_ones(rng):
     blocks = inference.label_blocks(FOLDS, 5)
     weights = inference.resampling_weights(FOLDS, blocks, 50, rng)
     for fold in range(3):
-        assert (weights[:, fold == FOLDS].sum(axis=1) == 20).all()
+        assert (weights[:, fold == FOLDS].sum(axis=1) == 20 - 5).all()
     assert (weights.reshape(50, -1, 5) == weights[:, ::5, None]).all()
+
+
+@pytest.mark.parametrize("n_blocks", [3, 8])
+def test_resamples_spread_as_the_mean_of_a_fold_does(rng, n_blocks):
+    """Without bias, however few blocks there are: the variance of a mean is s^2 / B."""
+    folds = np.zeros(n_blocks, dtype=int)
+    weights = inference.resampling_weights(folds, np.arange(n_blocks), 20_000, rng)
+    values = rng.standard_normal(n_blocks)
+    drawn = weights @ values / weights.sum(axis=1)
+    assert drawn.var() == pytest.approx(values.var(ddof=1) / n_blocks, rel=0.05)
 
 
 def test_a_permutation_moves_whole_blocks_within_their_fold(rng):
