@@ -18,6 +18,7 @@ import pandas as pd
 
 from lmcortex.config import read_yaml
 from lmcortex.datasets import Story
+from lmcortex.homologues import MIDLINE
 from lmcortex.seeds import generator
 from lmcortex.simulation import planted
 
@@ -94,7 +95,7 @@ def read_brain(folder: Path, dataset: Story) -> Brain:
     index = np.argwhere(np.asanyarray(mask.dataobj) > 0)
     place = index @ mask.affine[:3, :3].T + mask.affine[:3, 3]
     isc = np.load(folder / "isc_10trials_en.npy").mean(axis=0)
-    sides = np.array(["L", "M", "R"])[np.sign(place[:, 0]).astype(int) + 1]
+    sides = np.array(["L", MIDLINE, "R"])[np.sign(place[:, 0]).astype(int) + 1]
     names = pd.DataFrame(index).astype(str).agg("-".join, axis=1)
     known = dict(zip("xyz", place.T, strict=True))
     targets = pd.DataFrame(
