@@ -54,7 +54,7 @@ CASES = {
     ),
     "alice": Case(1, 362, 384, 27, 6, BLOCKS, "float64", ROI_WAYS),
     "alice, training": Case(19, 362, 384, 27, 6, BLOCKS, "float64", ROI_WAYS[:3]),
-    "alice, wide": Case(1, 362, 4096, 27, 6, BLOCKS, "float64", ROI_WAYS),
+    "alice, wide": Case(1, 362, 4096, 27, 6, BLOCKS, "float64", ROI_WAYS[:3]),
     "voxels": Case(1, 1000, 768, 1, 10_000, RUNS, "float32", VOXEL_WAYS),
     "voxels, wide": Case(1, 1000, 4096, 1, 10_000, RUNS, "float32", VOXEL_WAYS),
     "many voxels": Case(1, 600, 768, 30, 100_000, RUNS, "float32", ("ours",)),

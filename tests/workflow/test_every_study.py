@@ -133,7 +133,11 @@ def test_each_family_gives_the_states_of_all_its_layers(families: Workspace, kin
     for dataset, poolings in (("tuckute2024", ["last", "mean"]), ("alice", ["word"])):
         place = {"dataset": dataset, "model": model.name, "checkpoint": model.final}
         with storage.open_arrays(families.path(paths.FEATURES.format(**place))) as arrays:
-            widths = {name: arrays.get_tensor(name).shape[1] for name in list(arrays.keys())}
+            names = list(arrays.keys())
+            states = [name for name in names if not name.startswith("gram/")]
+            widths = {name: arrays.get_tensor(name).shape[1] for name in states}
+        # Sentences have inner products of tokens, too, at each layer and after the final norm.
+        assert len(names) - len(states) == (model.n_layers + 3 if dataset == "tuckute2024" else 0)
         layers = range(model.n_layers + 1)
         names = [f"{pooling}/{layer:02d}" for pooling in poolings for layer in layers]
         assert widths == dict.fromkeys(names, tiny_width(model.width))
