@@ -103,14 +103,14 @@ def frame(view: View, title: str, subtitle: str, size: tuple[float, float]) -> F
     ----------
     size : width and height in inches of the part below the title.
     """
+    if view.beyond:
+        subtitle += f"\nscores are gains in r over {view.beyond} alone"
     header = 0.62 + 0.18 * subtitle.count("\n")
     width, height = size[0], size[1] + header
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0.1 / width, 0, 1 - 0.2 / width, size[1] / height), w_pad=0.06, h_pad=0.06)
     name = view.title or view.dataset
-    if view.beyond:
-        name += f", gain over {view.beyond}"
     top = 1 - 0.12 / height
     figure.text(0.12 / width, top, f"{title} · {name}", size=13, weight="bold", va="top")
     figure.text(0.12 / width, top - 0.27 / height, subtitle, size=9.5, color=GREY, va="top")
