@@ -122,10 +122,10 @@ def ridge(sizes: Problem) -> Solution:
         + 4 * DOUBLE * k * a * batch
     )
     return Solution(
-        bytes=DOUBLE * (n**2 + (n * p if by_columns else 0))
+        bytes=DOUBLE * (n * p if by_columns else n**2)
         + size * rotations
         + max(DOUBLE * working, of_targets),
-        decomposing=2 * n**2 * p
+        decomposing=(0 if by_columns else 2 * n**2 * p)
         + sizes.pairs * decompose(inner, 2 * test)
         + k * decompose(train, test),
         predicting=(sizes.pairs * 2 * inner * rank_inner + sizes.validations * predictions) * t

@@ -7,6 +7,7 @@ the columns, or, where these are more than the samples, from the kernel X X'.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import permutations
 from typing import NamedTuple
 
@@ -48,14 +49,14 @@ class Stimulus(NamedTuple):
     Attributes
     ----------
     width : number of columns.
-    trace : of the kernel, the sum of squares of all columns.
-    kernel : (n_samples, n_samples).
+    trace : the sum of squares of all columns.
+    kernel : (n_samples, n_samples); none where columns are rotated.
     rotate : takes the indices of a training set, and those of held out samples by fold.
     """
 
     width: int
     trace: float
-    kernel: Array
+    kernel: Array | None
     rotate: Callable[[np.ndarray, Mapping[int, np.ndarray]], Rotation]
 
 
@@ -75,23 +76,16 @@ def stimulus_of(blocks: Iterable[np.ndarray], n_train: int, device: str) -> Stim
     columns: list[Array] = []
     kernel, width, trace = 0.0, 0, 0.0
     for block in blocks:
-        block = put(block, device)
-        width += block.shape[1]
-        trace += float((block**2).sum())
-        kernel = kernel + block @ block.T
-        columns = [*columns, block] if width < n_train else []
-    if width < n_train:
-        side_by_side = library(columns[0]).concatenate(columns, 1)
-
-        def rotate(train: np.ndarray, held: Mapping[int, np.ndarray]) -> Rotation:
-            return rotate_columns(side_by_side, train, held)
-
-    else:
-
-        def rotate(train: np.ndarray, held: Mapping[int, np.ndarray]) -> Rotation:
-            return rotate_samples(kernel, train, held)
-
-    return Stimulus(width, trace, kernel, rotate)
+        columns.append(put(block, device))
+        width += columns[-1].shape[1]
+        trace += float((columns[-1] ** 2).sum())
+        if width >= n_train:
+            kernel = kernel + sum(part @ part.T for part in columns)
+            columns = []
+    if width >= n_train:
+        return Stimulus(width, trace, kernel, partial(rotate_samples, kernel))
+    side_by_side = library(columns[0]).concatenate(columns, 1)
+    return Stimulus(width, trace, None, partial(rotate_columns, side_by_side))
 
 
 def rotate_columns(columns: Array, train: np.ndarray, held: Mapping[int, np.ndarray]) -> Rotation:
