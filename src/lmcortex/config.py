@@ -148,7 +148,7 @@ class Fit(Section):
         "alone; or the first half left, the rest right, as in Bonnasse-Gahot & Pallier 2024",
     )
     n_permutations: int = Field(default=1000, ge=1)
-    n_resamples: int = Field(default=1000, ge=1)
+    n_resamples: int = Field(default=1000, ge=2)
     resample_block: int = Field(default=1, ge=1, description="consecutive samples kept together")
     seed: int = 0
 

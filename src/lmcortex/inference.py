@@ -213,15 +213,22 @@ def resampled_correlations(
     return total / len(numbers)
 
 
-def widen(draws: np.ndarray) -> np.ndarray:
-    """Scale the deviations of draws from their mean over the last axis by `FOLD_DEPENDENCE`.
-
-    Parameters
-    ----------
-    draws : (n_layers, n), from resampling samples against fixed predictions.
-    """
+def widen(draws: np.ndarray, factor: float) -> np.ndarray:
+    """Scale the deviations of draws (..., n) from their mean over the last axis."""
     centre = draws.mean(axis=-1, keepdims=True)
-    return centre + FOLD_DEPENDENCE * (draws - centre)
+    return centre + factor * (draws - centre)
+
+
+def few_subjects(n: int) -> float:
+    """Return by how much draws of the mean of few subjects are too narrow.
+
+    Resamples of n values spread by their standard deviation over n instead of n - 1, and percentiles
+    read them as if that were known, where Student's t is due: Hesterberg 2015, Am. Stat. 69:371.
+    """
+    from scipy.stats import norm, t
+
+    tail = (1 - LEVEL) / 2
+    return float(t.isf(tail, n - 1) / norm.isf(tail) * np.sqrt(n / (n - 1)))
 
 
 def permutation_p(observed: float, null: np.ndarray) -> float:

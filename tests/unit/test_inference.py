@@ -36,6 +36,18 @@ def test_resamples_spread_as_the_mean_of_a_fold_does(rng, n_blocks):
     assert drawn.var() == pytest.approx(values.var(ddof=1) / n_blocks, rel=0.05)
 
 
+@pytest.mark.parametrize("n", [4, 12])
+def test_percentiles_of_widened_draws_of_few_subjects_hold_their_mean(rng, n):
+    """Without widening they hold it in 80 % of samples of 4, and 91 % of 12."""
+    held = []
+    for _ in range(1500):
+        values = rng.standard_normal(n)
+        draws = values[rng.integers(n, size=(400, n))].mean(axis=1)
+        low, high = inference.interval(inference.widen(draws, inference.few_subjects(n)))
+        held.append(low <= 0 <= high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
+
+
 def test_a_permutation_moves_whole_blocks_within_their_fold(rng):
     blocks = inference.label_blocks(FOLDS, 5)
     for order in inference.block_permutations(FOLDS, blocks, 20, rng):

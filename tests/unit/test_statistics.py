@@ -7,6 +7,7 @@ from sklearn.isotonic import IsotonicRegression
 from lmcortex import statistics
 from lmcortex.errors import InputError
 from lmcortex.inference import benjamini_hochberg
+from lmcortex.statistics.lines import slope_p
 from lmcortex.statistics.training import measure_growth, monotone_fit
 
 N_DRAWS = 400
@@ -133,12 +134,39 @@ def test_a_planted_size_law_is_recovered_with_its_interval(rng):
     expected = stats.linregress(np.log10(sizes), values)
     for name, value in (("slope", expected.slope), ("intercept", expected.intercept)):
         assert found[name] == pytest.approx(value)
-    assert (found["pearson_r"], found["p"]) == pytest.approx((expected.rvalue, expected.pvalue))
+    assert found["pearson_r"] == pytest.approx(expected.rvalue)
     assert found["n_models"] == 6
     assert found["ci_low"] < expected.slope < found["ci_high"]
     relative = row(table, outcome="r_normalized", predictor="log10_params")
     assert relative["slope"] == pytest.approx(expected.slope / 0.5)
     assert set(table["predictor"]) == {"log10_params"}
+
+
+def test_without_errors_the_p_of_a_law_is_that_of_its_correlation(rng):
+    x, y = rng.standard_normal((2, 7))
+    draws = np.repeat(y[:, None], 3, axis=1)
+    assert slope_p(x, y, draws) == pytest.approx(stats.pearsonr(x, y).pvalue)
+
+
+def test_an_error_that_grows_with_size_is_no_law(rng):
+    """Over models alone it is one: they lie on a line, of this error's making."""
+    x, n = np.arange(6.0), 1000
+    carried, own = x / 5, 0.3  # what models have of an error that all share, and their own error
+    shared, single = rng.standard_normal((n, 1)), rng.standard_normal((n, 6))
+    errors = shared * carried + own * single
+    draws = errors.T  # their errors vary as those of the scores below
+    p = [slope_p(x, y, draws) for y in rng.permutation(errors)]
+    alone = [stats.pearsonr(x, y).pvalue for y in errors]
+    assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.06
+    assert np.mean(np.array(alone) <= 0.05) > 0.3
+
+
+def test_models_that_scatter_make_a_law_as_rarely_as_in_a_test_over_models(rng):
+    x = np.arange(6.0)
+    draws = 0.1 * rng.standard_normal((6, 500))
+    values = rng.standard_normal((1000, 6)) + 0.1 * rng.standard_normal((1000, 6))
+    found = np.mean([slope_p(x, y, draws) <= 0.05 for y in values])
+    assert found == pytest.approx(0.05, abs=0.02)
 
 
 def test_noise_that_all_models_share_does_not_widen_the_interval_of_a_slope(rng):

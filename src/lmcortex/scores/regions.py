@@ -8,6 +8,7 @@ import numpy as np
 
 from lmcortex.inference import (
     FOLD_DEPENDENCE,
+    few_subjects,
     permutation_p,
     permuted_correlations,
     permuted_gains,
@@ -83,7 +84,7 @@ def score_subject(fit: SubjectFit, sampling: Sampling, spec: Mapping[str, Any]) 
             n_targets=int(side.sum()),
             ceiling=float(fit.ceiling[side].mean()),
             r=r,
-            draws=widen(draws[i]),
+            draws=widen(draws[i], FOLD_DEPENDENCE),
             alpha_index=_append_choice(fit.alpha_index[..., side], choice),
             share=np.append(share, 1.0),
             p=permutation_p(r[-1].mean(), null[i]) if honest else np.nan,
@@ -193,13 +194,15 @@ def _permuted(series: Series, sampling: Sampling) -> np.ndarray:
     if series.known is None:
         null = permuted_correlations(series.response, prediction, folds, orders)
         return FOLD_DEPENDENCE * null.T
-    return widen(permuted_gains(series.response, prediction, series.known, folds, orders).T)
+    null = permuted_gains(series.response, prediction, series.known, folds, orders)
+    return widen(null.T, FOLD_DEPENDENCE)
 
 
 def group_regions(regions: Sequence[Region], spec: Mapping[str, Any]) -> Iterator[Region]:
     """Average subjects (not the fit to their mean response) ROI by ROI; none with one subject.
 
-    The interval resamples subjects; p flips the signs of the subjects' nested r.
+    The interval resamples subjects, and is about that of Student's t; p flips the signs of the
+    subjects' nested r.
     """
     groups: dict[tuple[str, str], list[Region]] = {}
     for region in sorted(regions, key=lambda region: region.subject):
@@ -221,7 +224,7 @@ def group_regions(regions: Sequence[Region], spec: Mapping[str, Any]) -> Iterato
             n_targets=round(np.mean([member.n_targets for member in members])),
             ceiling=float(np.mean([member.ceiling for member in members])),
             r=np.mean([member.r for member in members], axis=0),
-            draws=scores[:, drawn].mean(axis=-1),
+            draws=widen(scores[:, drawn].mean(axis=-1), few_subjects(n)),
             alpha_index=np.concatenate([member.alpha_index for member in members], axis=-1),
             share=np.mean([member.share for member in members], axis=0),
             p=sign_flip_p(scores[-1], spec["n_permutations"], flips) if honest else np.nan,

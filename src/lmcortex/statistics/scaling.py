@@ -39,7 +39,7 @@ def fit_scaling(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
     `difference_normalized` = the same of r_normalized, hemisphere `both`) and predictor with at
     least three models. `slope` is per decade of parameters, `slope_ln` the same per factor e (NaN
     for other predictors); `ci_low` and `ci_high` bound `slope` over subjects or items, for these
-    models; `pearson_r` and `p` (two-sided) are over models.
+    models; `pearson_r` is over models; `p` (two-sided) is over models and subjects or items.
     """
     rows = []
     for key, group in final_outcomes(scores, draws).groupby(GROUPS, sort=True):
