@@ -74,10 +74,10 @@ published: setup ## compare statistics with those of a paper, from the values th
 	@python tests/published.py
 
 recovery: setup ## plant laws in brains of The Little Prince's shape and find them; needs its mask
-	@python tests/recovery.py
+	@TQDM_DISABLE=1 python tests/recovery.py
 
 calibration: setup ## measure how often tests reject where there is nothing to find
-	@python tests/calibration.py
+	@TQDM_DISABLE=1 python tests/calibration.py
 
 gpu-test: setup ## check that a GPU computes what the processor computes; needs one
 	@pytest tests/gpu

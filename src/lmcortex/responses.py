@@ -96,8 +96,8 @@ def prepare(
     ----------
     items : the dataset's items.
     spec : ``dataset``, ``kind``, ``targets`` unless `files` has them or the responses are NIfTI
-        images (then ``rois``, see `volumes.find_voxels`, and ``grid`` if they are to be resampled,
-        see `volumes.stated_grid`), and what `prepare_sentences` or `prepare_story` needs.
+        images (then ``rois``, see `volumes.find_voxels`, ``grid`` if they are to be resampled, see
+        `volumes.stated_grid`, and ``smoothing``, mm, if they are to be smoothed), and what `prepare_sentences` or `prepare_story` needs.
 
     Returns
     -------
@@ -194,13 +194,14 @@ def prepare_story(
     ----------
     runs : for each run its (n_samples, n_targets) series, and the file that they are from.
     targets : names of the columns.
-    spec : ``runs``, ``samples``, ``tr``, ``trim``, ``detrend``, and ``may_be_flat``, which lets a
-        target that never changes in a run be 0 there, as nilearn's maskers do.
+    spec : ``runs``, ``samples``, ``tr``, ``trim``, ``detrend``, ``zscore`` (`whole`: a run is
+        z-scored before it is trimmed, else after), and ``may_be_flat``, which lets a target that
+        never changes in a run be 0 there, as nilearn's maskers do.
 
     Returns
     -------
-    (kept samples of all runs, n_targets) float64, mean 0 and sd 1 within each run; and facts for
-    the ``quality`` table.
+    (kept samples of all runs, n_targets) float64, mean 0 and sd 1 within each run, whole or kept;
+    and facts for the ``quality`` table.
     """
     first, last = spec.get("trim", (0, 0))
     prepared, removed, n_flat = [], 0, 0
@@ -217,11 +218,13 @@ def prepare_story(
             refuse_constant(values, targets, where)
         left, n_regressors = remove_drift(values, spec["tr"], spec.get("detrend") or {}, where)
         removed += n_regressors
-        kept = left[first : expected - last]
-        done = np.zeros_like(kept)
+        kept = slice(first, expected - last)
+        if spec.get("zscore") != "whole":
+            left, kept = left[kept], slice(None)
+        done = np.zeros_like(left)
         varying = [target for target, still in zip(targets, flat, strict=True) if not still]
-        done[:, ~flat] = standardise(kept[:, ~flat], values[:, ~flat], varying, where)
-        prepared.append(done)
+        done[:, ~flat] = standardise(left[:, ~flat], values[:, ~flat], varying, where)
+        prepared.append(done[kept])
         n_flat += int(flat.sum())
     quality = [
         fact("samples", sum(map(len, prepared)), f"of {sum(samples_per_run(spec).values())}"),
@@ -246,7 +249,8 @@ def read_images(files: Files, spec: Mapping[str, Any]) -> tuple[Runs, pd.DataFra
     stated = spec.get("grid")
     grid = stated_grid(stated) if stated else grid_of(read_image(files.responses[0], 4))
     voxels = find_voxels(grid, files.mask, spec.get("rois", {}), files.atlas)
-    series = read_voxels(files.responses, voxels, grid, resample=bool(stated))
+    smoothing = spec.get("smoothing")
+    series = read_voxels(files.responses, voxels, grid, resample=bool(stated), smoothing=smoothing)
     runs = dict(zip(spec["runs"], zip(series, files.responses, strict=True), strict=True))
     targets = voxels.reindex(columns=list(TARGET_COLUMNS)).astype({"ceiling": np.float64})
     n_midline = (voxels["hemisphere"] == MIDLINE).sum()

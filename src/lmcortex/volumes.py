@@ -137,16 +137,24 @@ def fill_mask(mask: Any, values: np.ndarray) -> "Nifti1Pair":
 
 
 def read_voxels(
-    paths: Sequence[str], voxels: pd.DataFrame, grid: Grid, *, resample: bool = False
+    paths: Sequence[str],
+    voxels: pd.DataFrame,
+    grid: Grid,
+    *,
+    resample: bool = False,
+    smoothing: float | None = None,
 ) -> list[np.ndarray]:
     """Read the voxels' series of each run: (n_samples, n_voxels) float64.
 
-    Images on another grid are an error, or are brought to this one by cubic splines (`resample`).
+    Images on another grid are an error, or are brought to this one by cubic splines (`resample`);
+    on the grid they are smoothed by a Gaussian of so many mm at half its height (`smoothing`).
     """
-    return [_series(path, voxels, grid, resample) for path in paths]
+    return [_series(path, voxels, grid, resample, smoothing) for path in paths]
 
 
-def _series(path: str, voxels: pd.DataFrame, grid: Grid, resample: bool) -> np.ndarray:
+def _series(
+    path: str, voxels: pd.DataFrame, grid: Grid, resample: bool, smoothing: float | None
+) -> np.ndarray:
     image: Any = read_image(path, 4)
     if not is_on(image, grid):
         if not resample:
@@ -155,6 +163,10 @@ def _series(path: str, voxels: pd.DataFrame, grid: Grid, resample: bool) -> np.n
                 "`grid` for all"
             )
         image = resample_to(image, grid, "continuous")
+    if smoothing:
+        from nilearn.image import smooth_img
+
+        image = smooth_img(image, smoothing)
     data = image.get_fdata(dtype=np.float32, caching="unchanged")
     series = data[voxels["i"], voxels["j"], voxels["k"]].T.astype(np.float64)
     if not np.isfinite(series).all():

@@ -274,6 +274,30 @@ def test_an_image_of_another_grid_is_refused_where_none_is_stated(images):
         read_voxels([images["bold"]], voxels, grid)
 
 
+@pytest.mark.filterwarnings("ignore:The 'zscore' strategy:FutureWarning")
+def test_images_are_prepared_as_by_nilearns_masker(tmp_path):
+    """As Bonnasse-Gahot & Pallier 2024 did for single people: smoothed, z-scored, then trimmed."""
+    import nibabel as nib
+    from nilearn.maskers import NiftiMasker
+
+    affine, shape, rng = np.diag([4.0, 4, 4, 1]), (8, 7, 6), np.random.default_rng(5)
+    bold = rng.normal(100, 5, size=(*shape, 200)).astype(np.float32)
+    mask = nib.Nifti1Image(np.pad(np.ones((4, 3, 2), np.uint8), 2), affine)
+    nib.save(nib.Nifti1Image(bold, affine), tmp_path / "bold.nii.gz")
+    nib.save(mask, tmp_path / "mask.nii.gz")
+    masker = NiftiMasker(
+        mask, smoothing_fwhm=4, detrend=True, standardize=True, high_pass=1 / 128, t_r=2.0
+    )
+    theirs = masker.fit_transform(nib.load(tmp_path / "bold.nii.gz"))[10:-10]
+    spec = {
+        **STORY, "runs": ["1"], "samples": 200, "trim": [10, 10], "rois": {}, "smoothing": 4.0,
+        "detrend": {"butterworth": 1 / 128}, "zscore": "whole",
+    }  # fmt: skip
+    files = responses.Files([str(tmp_path / "bold.nii.gz")], mask=str(tmp_path / "mask.nii.gz"))
+    prepared, _ = responses.prepare(files, stimuli.sample_items(spec), spec, subject="01")
+    np.testing.assert_allclose(prepared["response"], theirs, atol=1e-5)
+
+
 # --- The Little Prince ----------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ GRID_VOXELS = 1_000_000  # of an image: the head at 2 mm, 91 x 109 x 91
 CELL_BYTES = 120  # of a table read as text
 GUNZIP_S = 2e-8  # seconds for a voxel of a volume
 SPLINE_S = 2e-7  # and to fit splines to it
+SMOOTH_S = 3e-8  # and to smooth it
 EIGH = 8  # operations of a decomposition, for n^3
 HALVINGS, N_ALPHAS = 10, 16  # of a ceiling from half-groups
 
@@ -31,8 +32,9 @@ def prepare_responses(plan: Plan, dataset: str) -> Cost:
     elif isinstance(found, Story) and found.has_images():
         run = extent.samples / extent.runs * GRID_VOXELS
         # The file to be digested, its voxels as stored, and in float32; splines are float64.
-        stored = 2 + 2 + FLOAT + (DOUBLE if found.grid else 0)
+        stored = 2 + 2 + FLOAT + (DOUBLE if found.grid else 0) + (FLOAT if found.smoothing else 0)
         per_voxel = SPLINE_S if found.grid else GUNZIP_S
+        per_voxel += SMOOTH_S if found.smoothing else 0
         read, seconds = stored * run / MIB, extent.samples * GRID_VOXELS * per_voxel
     else:
         read, seconds = 0.0, 1e-6 * extent.samples * extent.targets

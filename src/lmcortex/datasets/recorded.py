@@ -253,6 +253,11 @@ class Story(Recorded):
     grid: Grid | None = Field(
         default=None, description="NIfTI: bring images to this grid; without it they share one"
     )
+    smoothing: float | None = Field(
+        default=None,
+        gt=0,
+        description="NIfTI: width at half height, mm, of the Gaussian that images are smoothed by",
+    )
     atlas: str | None = Field(default=None, description="NIfTI: integer labels of regions")
     regions: dict[Label, Labels | Spheres] = Field(
         default={}, description="NIfTI: ROIs whose voxels are read; all of the mask without any"
@@ -281,6 +286,11 @@ class Story(Recorded):
         default=(0, 0), description="samples dropped at either end of a run"
     )
     detrend: Polynomial | HighPass | Butterworth | None = None
+    zscore: Literal["trimmed", "whole"] = Field(
+        default="trimmed",
+        description="which part of a person's run gets mean 0 and sd 1: what is left once it is "
+        "trimmed, or the whole",
+    )
     ceiling: Literal["pairs", "half-groups"] | CeilingImage = Field(
         default="pairs",
         description="of the mean subject: from the correlation of pairs of subjects; a ridge from "
@@ -318,6 +328,8 @@ class Story(Recorded):
             )
         if self.parcels and not self.has_images():
             raise ValueError("`parcels` are of voxels; give a `mask` or `coverage`")
+        if self.smoothing and not self.has_images():
+            raise ValueError("`smoothing` is of images; give a `mask` or `coverage`")
         if self.ceiling_files() and not self.has_images():
             raise ValueError(
                 "an image of ceilings is of voxels; give each of `targets` its `ceiling`"
@@ -425,12 +437,14 @@ class Story(Recorded):
     def responses_spec(self) -> dict[str, Any]:
         recording = {"kind", "runs", "samples", "tr", "trim", "detrend"}
         spec = self.model_dump(mode="json", include=recording)
+        if self.zscore == "whole":
+            spec["zscore"] = self.zscore
         if self.has_images():
-            images = self.model_dump(mode="json", include={"regions", "grid"})
-            grid = {"grid": images["grid"]} if images["grid"] else {}
+            images = self.model_dump(mode="json", include={"regions", "grid", "smoothing"})
+            ways = {name: images[name] for name in ("grid", "smoothing") if images[name]}
             # Not everyone's images need hold a signal in each voxel of the group's.
             flat = {"may_be_flat": True} if self.coverage and self.coverage.share < 1 else {}
-            return {**spec, "rois": images["regions"], **grid, **flat}
+            return {**spec, "rois": images["regions"], **ways, **flat}
         return {**spec, **self.targets_spec()}
 
     def coverage_spec(self) -> dict[str, Any]:
