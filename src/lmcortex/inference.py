@@ -222,8 +222,9 @@ def widen(draws: np.ndarray, factor: float) -> np.ndarray:
 def few_subjects(n: int) -> float:
     """Return by how much draws of the mean of few subjects are too narrow.
 
-    Resamples of n values spread by their standard deviation over n instead of n - 1, and percentiles
-    read them as if that were known, where Student's t is due: Hesterberg 2015, Am. Stat. 69:371.
+    Resamples of n values spread by their standard deviation over n instead of n - 1, and
+    percentiles read them as if that were known, where Student's t is due: Hesterberg 2015, Am.
+    Stat. 69:371.
     """
     from scipy.stats import norm, t
 

@@ -97,7 +97,8 @@ def prepare(
     items : the dataset's items.
     spec : ``dataset``, ``kind``, ``targets`` unless `files` has them or the responses are NIfTI
         images (then ``rois``, see `volumes.find_voxels`, ``grid`` if they are to be resampled, see
-        `volumes.stated_grid`, and ``smoothing``, mm, if they are to be smoothed), and what `prepare_sentences` or `prepare_story` needs.
+        `volumes.stated_grid`, and ``smoothing``, mm, if they are to be smoothed), and what
+        `prepare_sentences` or `prepare_story` needs.
 
     Returns
     -------
