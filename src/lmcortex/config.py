@@ -120,6 +120,12 @@ class Delays(Section):
     delays: list[float] = Field(min_length=1, description="seconds")
 
 
+class Glover(Section):
+    """The Glover HRF with an undershoot of another weight."""
+
+    undershoot: float = Field(ge=0, description="0.48 in nilearn since version 0.11, before 0.35")
+
+
 class Fit(Section):
     """A named encoding setting."""
 
@@ -127,7 +133,7 @@ class Fit(Section):
     pooling: Literal["last", "mean", "word"] = Field(
         description="how token states become a row: a sentence's last or mean token, or its words"
     )
-    response: Literal["glover"] | Delays | None = Field(
+    response: Literal["glover"] | Glover | Delays | None = Field(
         default=None, description="story: haemodynamic response by the Glover HRF or by FIR delays"
     )
     folds: Folds

@@ -8,10 +8,16 @@ from lmcortex.errors import InputError
 
 KERNEL_SECONDS = 32.0
 LEAD_SECONDS = 24.0  # of time before the first sample, on nilearn's grid
+UNDERSHOOT = 0.48  # its weight, as in nilearn since version 0.11; before, it was .35
 
 
 def hrf_operator(
-    onsets: np.ndarray, durations: np.ndarray, frame_times: np.ndarray, *, oversampling: int = 50
+    onsets: np.ndarray,
+    durations: np.ndarray,
+    frame_times: np.ndarray,
+    *,
+    oversampling: int = 50,
+    undershoot: float = UNDERSHOOT,
 ) -> np.ndarray:
     """Return the matrix that turns word vectors into predicted responses by the Glover HRF.
 
@@ -27,6 +33,7 @@ def hrf_operator(
     onsets, durations : (n_words,) seconds; a word with NaN onset has no response.
     frame_times : (n_frames,) increasing seconds, on the words' clock, of one run.
     oversampling : grid points per sample.
+    undershoot : weight of the HRF's second gamma density.
 
     Returns
     -------
@@ -53,7 +60,7 @@ def hrf_operator(
     off += (off == on) & (off < last)  # a word lasts at least one grid point
 
     # The response to a boxcar is a step response minus the same, later.
-    step = np.concatenate([[0.0], np.cumsum(glover_hrf(tr, oversampling))])
+    step = np.concatenate([[0.0], np.cumsum(glover_hrf(tr, oversampling, undershoot))])
 
     def response_at(points: np.ndarray) -> np.ndarray:
         since_on = np.clip(points[:, None] - on + 1, 0, step.size - 1)
@@ -77,7 +84,7 @@ def _grid(frame_times: np.ndarray, starts: np.ndarray, tr: float, oversampling: 
     return np.linspace(first - lead, stop, round(points))
 
 
-def glover_hrf(tr: float, oversampling: int) -> np.ndarray:
+def glover_hrf(tr: float, oversampling: int, undershoot: float = UNDERSHOOT) -> np.ndarray:
     """Return Glover's HRF, a difference of two gamma densities, sampled every tr / oversampling s.
 
     Returns
@@ -86,7 +93,8 @@ def glover_hrf(tr: float, oversampling: int) -> np.ndarray:
     """
     dt = tr / oversampling
     times = np.linspace(0, KERNEL_SECONDS, round(KERNEL_SECONDS / dt)) - dt
-    hrf = _gamma_density(times, 6 / 0.9, 0.9) - 0.48 * _gamma_density(times, 12 / 0.9, 0.9)
+    peak, dip = (_gamma_density(times, seconds / 0.9, 0.9) for seconds in (6, 12))
+    hrf = peak - undershoot * dip
     return hrf / hrf.sum()
 
 

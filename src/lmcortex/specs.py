@@ -105,6 +105,7 @@ def fit_encoding(plan: Plan, dataset: str, fit: str, model: str, checkpoint: str
     return {
         **cell,
         "kind": found.kind,
+        **({"trim": list(found.trim)} if isinstance(found, Story) and any(found.trim) else {}),
         **settings,
         "dtype": target_dtype(found, plan.fits[fit]),
         "predictions": kept_predictions(found),

@@ -3,8 +3,11 @@
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
+from nilearn.glm.first_level.hemodynamic_models import _gamma_difference_hrf
 
+from lmcortex.encoding.design import sample_operators
 from lmcortex.errors import InputError
 from lmcortex.hrf import glover_hrf, hrf_operator, words_to_grid
 
@@ -28,6 +31,24 @@ def test_the_operator_equals_nilearn_on_random_amplitudes(start, tr, n):
     ours = hrf_operator(onsets, durations, frame_times) @ amplitudes
     theirs = nilearn_regressor(onsets, durations, amplitudes, frame_times)
     np.testing.assert_allclose(ours, theirs, atol=1e-6 * np.abs(theirs).max())
+
+
+def test_the_operator_of_a_fit_is_nilearns_on_the_run_as_it_was_recorded():
+    """With the undershoot of nilearn 0.10, and trimmed afterwards: as in the published protocol."""
+
+    def before_version_11(t_r, oversampling):
+        shape = {"delay": 6, "undershoot": 12.0, "dispersion": 0.9, "u_dispersion": 0.9}
+        return _gamma_difference_hrf(t_r, oversampling, 32.0, 0.0, **shape, ratio=0.35)
+
+    recorded = 1.0 + 2.0 * np.arange(120)
+    onsets, durations, amplitudes = random_words(np.random.default_rng(2), 600, 230)
+    items = pd.DataFrame({"run": "1", "time": recorded[10:-7]})
+    words = pd.DataFrame({"run": "1", "onset": onsets, "duration": durations})
+    spec = {"kind": "story", "response": {"undershoot": 0.35}, "trim": [10, 7]}
+    [to_samples] = sample_operators("words", items, words, spec)
+    theirs = nilearn_regressor(onsets, durations, amplitudes, recorded, before_version_11)[10:-7]
+    found = to_samples(amplitudes[:, None])[:, 0]
+    np.testing.assert_allclose(found, theirs, atol=1e-10 * np.abs(theirs).max())
 
 
 def test_a_word_without_duration_lasts_one_grid_point_as_in_nilearn():

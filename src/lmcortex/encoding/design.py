@@ -8,7 +8,7 @@ import numpy as np
 
 from lmcortex import storage
 from lmcortex.errors import InputError
-from lmcortex.hrf import hrf_operator, words_to_grid
+from lmcortex.hrf import UNDERSHOOT, hrf_operator, words_to_grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,12 +150,19 @@ def sample_operators(
     Rows of items are samples already. Rows of words pass through the haemodynamic response, one
     linear operator per run that is built once and applied to every unit of every layer; or through
     one operator for each delay.
+
+    Parameters
+    ----------
+    rows : `items`, or `words`.
+    items, words : the dataset's tables.
+    spec : ``kind`` and, of a story, ``response``, and ``trim``, how many samples were dropped at
+        either end of a run: the haemodynamic response is reckoned on the run as it was recorded.
     """
     if rows == "items":
         return [lambda states: states]
     if spec["kind"] != "story":
         raise InputError(f"features of words, dataset of kind {spec['kind']}: words need a story")
-    runs = [_run_operators(run, items, words, spec["response"]) for run in items["run"].unique()]
+    runs = [_run_operators(run, items, words, spec) for run in items["run"].unique()]
     here = [words_here for words_here, _ in runs]
     return [
         lambda states, block=block: np.concatenate(
@@ -166,7 +173,7 @@ def sample_operators(
 
 
 def _run_operators(
-    run: str, items: "pd.DataFrame", words: "pd.DataFrame", response: Any
+    run: str, items: "pd.DataFrame", words: "pd.DataFrame", spec: Mapping[str, Any]
 ) -> tuple[np.ndarray, list[Operator]]:
     """Return which words belong to a run, and the functions that take them to its samples."""
     frame_times = items.loc[items["run"] == run, "time"].to_numpy(float)
@@ -174,14 +181,25 @@ def _run_operators(
     onsets, durations = (words.loc[here, name].to_numpy(float) for name in ("onset", "duration"))
     if not here.any():
         raise InputError(f"words.parquet: run {run} has no words; prepare the stimuli again")
-    if response == "glover":
-        matrix = hrf_operator(onsets, durations, frame_times)
+    response = spec["response"]
+    if response == "glover" or "undershoot" in response:
+        undershoot = UNDERSHOOT if response == "glover" else response["undershoot"]
+        recorded, kept = _recorded_run(frame_times, spec.get("trim", (0, 0)))
+        matrix = hrf_operator(onsets, durations, recorded, undershoot=undershoot)[kept]
         return here, [lambda states: matrix @ states.astype(np.float64)]
     middles = onsets + durations / 2
     return here, [
         lambda states, delay=delay: words_to_grid(states, middles + delay, frame_times)
         for delay in response["delays"]
     ]
+
+
+def _recorded_run(frame_times: np.ndarray, trim: Sequence[int]) -> tuple[np.ndarray, slice]:
+    """Return the times of all samples of a run, and which of them are left once it is trimmed."""
+    first, last = trim
+    places = np.arange(-first, len(frame_times) + last)
+    recorded = frame_times[0] + (frame_times[1] - frame_times[0]) * places
+    return recorded, slice(first, first + len(frame_times))
 
 
 def scale_columns(states: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, int]:
