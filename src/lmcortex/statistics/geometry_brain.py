@@ -250,7 +250,9 @@ def slope_over_sizes(
 ) -> tuple[float, float, float]:
     """Return the slope of Fisher's z of r on log10 parameters, and its interval.
 
-    The interval follows from those of the single sizes, which stand for independent models.
+    Sizes stand for independent models. The variance of z is, to first order, the 1 / (n - 1) by
+    which the number of independent cells is defined; Fisher's n - 3, for independent pairs, makes
+    it larger than it is found in simulations.
 
     Parameters
     ----------
@@ -262,5 +264,5 @@ def slope_over_sizes(
     centred = size - size.mean()
     weights = centred / (centred @ centred)
     slope = float(weights @ np.arctanh(r))
-    reach = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(weights**2 @ (1 / (n_effective - 3))))
+    reach = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(weights**2 @ (1 / (n_effective - 1))))
     return slope, slope - reach, slope + reach
