@@ -70,6 +70,15 @@ def test_figures_of_simulated_data_say_so_and_others_do_not(name, tmp_path):
         assert marked == view.simulated
 
 
+def test_a_title_stays_inside_its_figure_and_clear_of_the_mark():
+    view = replace(STORY, title="The Little Prince, English, mean of 49 people")
+    figure = style.frame(view, "Scores against the size of models", "nested score, r", (5, 2))
+    figure.draw_without_rendering()
+    title, subtitle, mark = (text.get_window_extent() for text in figure.texts)
+    assert title.x1 < mark.x0 and mark.x1 < figure.bbox.x1
+    assert title.y0 > subtitle.y1
+
+
 @pytest.mark.parametrize(
     "name", [name for name in MAKERS if name not in {"lateralization", "emergence", "quality"}]
 )

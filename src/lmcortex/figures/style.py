@@ -10,7 +10,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 
 from lmcortex import storage
 
@@ -27,6 +29,7 @@ ROLE_COLOURS = {"trained": BLUE, "untrained": SKY, "baseline": GREY, "planted": 
 SIDE_COLOURS = {"L": VERMILLION, "R": BLUE}
 SIDE_NAMES = {"L": "left", "R": "right", "M": "midline", "both": "both sides"}
 SIMULATED = "SIMULATED DATA"
+MARK_INCHES = 1.9  # that this mark takes of the line of the title
 FAR = 2.0  # a ceiling beyond this multiple of the data's range would squeeze the data
 
 # Set once for the process: ticks and legends are made lazily and would miss a context manager.
@@ -105,15 +108,18 @@ def frame(view: View, title: str, subtitle: str, size: tuple[float, float]) -> F
     """
     if view.beyond:
         subtitle += f"\nscores are gains in r over {view.beyond} alone"
-    header = 0.62 + 0.18 * subtitle.count("\n")
+    name, room = view.title or view.dataset, size[0] - 0.3
+    title = wrap(f"{title} · {name}", room - MARK_INCHES * view.simulated, size=13, weight="bold")
+    subtitle = wrap(subtitle, room, size=9.5)
+    below_title = 0.27 + 0.22 * title.count("\n")
+    header = 0.35 + below_title + 0.18 * subtitle.count("\n")
     width, height = size[0], size[1] + header
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0.1 / width, 0, 1 - 0.2 / width, size[1] / height), w_pad=0.06, h_pad=0.06)
-    name = view.title or view.dataset
     top = 1 - 0.12 / height
-    figure.text(0.12 / width, top, f"{title} · {name}", size=13, weight="bold", va="top")
-    figure.text(0.12 / width, top - 0.27 / height, subtitle, size=9.5, color=GREY, va="top")
+    figure.text(0.12 / width, top, title, size=13, weight="bold", va="top")
+    figure.text(0.12 / width, top - below_title / height, subtitle, size=9.5, color=GREY, va="top")
     if view.simulated:
         figure.text(
             1 - 0.16 / width,
@@ -127,6 +133,26 @@ def frame(view: View, title: str, subtitle: str, size: tuple[float, float]) -> F
             bbox={"boxstyle": "round,pad=0.35", "facecolor": VERMILLION, "edgecolor": "none"},
         )
     return figure
+
+
+def wrap(text: str, room: float, **font: Any) -> str:
+    """Break lines between words where they are wider than so many inches."""
+    letters = FontProperties(**font)
+
+    def fits(line: str) -> bool:
+        return TextPath((0, 0), line, prop=letters).get_extents().width <= 72 * room
+
+    lines: list[str] = []
+    for line in text.split("\n"):
+        first, *others = line.split(" ")
+        lines.append(first)
+        for word in others:
+            longer = f"{lines[-1]} {word}"
+            if fits(longer):
+                lines[-1] = longer
+            else:
+                lines.append(word)
+    return "\n".join(lines)
 
 
 def grid(figure: Figure, n_panels: int, n_columns: int, **shared: Any) -> list["Axes"]:
