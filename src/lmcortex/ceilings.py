@@ -204,7 +204,7 @@ def ridge_isc(source: np.ndarray, target: np.ndarray, runs: np.ndarray) -> np.nd
 
     Parameters
     ----------
-    source, target : (n_samples, n_targets), of mean 0 in each run.
+    source, target : (n_samples, n_targets), scaled run by run; neither is centred here.
     runs : (n_samples,).
 
     Returns
