@@ -248,6 +248,26 @@ def test_predictors_that_say_the_same_make_no_regression(rng):
     assert set(table["method"]) == {"line"}
 
 
+def test_single_subjects_have_lines_of_their_own(rng):
+    study, x = Study(rng), np.arange(5.0)
+    rises = {"01": 0.01, "02": -0.02}
+    for k in range(5):
+        study.add(f"m{k}", "main", 0.1, subject="group", n_params=10.0**k)
+        for subject, rise in rises.items():
+            for side in "LR":
+                r = 0.2 + (side == "L") * (rise * k + 0.001 * rng.standard_normal())
+                study.add(f"m{k}", "main", r, subject=subject, side=side, n_params=10.0**k)
+    scores, draws = study.tables()
+    found = statistics.control_scaling(scores, draws[draws["subject"] == "group"])
+    for subject, rise in rises.items():
+        law = row(found, subject=subject, outcome="difference")
+        rows = scores[scores["subject"] == subject]
+        left, right = (rows.loc[rows["hemisphere"] == side, "r"].to_numpy() for side in "LR")
+        expected = stats.linregress(x, left - right)
+        assert (law["statistic"], law["p"]) == pytest.approx((expected.rvalue, expected.pvalue))
+        assert law["coefficient"] == pytest.approx(rise, abs=0.002)
+
+
 def test_families_that_differ_do_not_bias_the_slope_of_the_mixed_model(rng):
     study, slope = Study(rng), 0.02
     for family in range(6):  # large families score low, so that a line over all models falls

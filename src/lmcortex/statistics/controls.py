@@ -14,7 +14,13 @@ from lmcortex.scores import NESTED
 from lmcortex.seeds import generator
 from lmcortex.statistics.collect import is_summary, table
 from lmcortex.statistics.lines import MIN_MODELS, final_checkpoints, slope_weights
-from lmcortex.statistics.scaling import GROUPS, PREDICTORS, final_outcomes, per_e
+from lmcortex.statistics.scaling import (
+    GROUPS,
+    PREDICTORS,
+    final_outcomes,
+    outcomes_of_single_subjects,
+    per_e,
+)
 
 LARGE = 3e9  # parameters; above it, sizes are too much alike to rank models
 MIN_LARGE = 5
@@ -59,6 +65,7 @@ def control_scaling(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
       likelihood; `statistic` is z. In the row of predictor `family`, `coefficient` is the standard
       deviation of the intercepts and `statistic` the likelihood ratio against no families.
 
+    Single subjects beside `group` or `average` have method `line` on log10 parameters alone.
     `coefficient_ln` is the coefficient per factor e of parameters. What cannot be fitted has no
     row: too few models or families, or predictors that say the same.
     """
@@ -69,8 +76,14 @@ def control_scaling(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
             continue
         shared = {**dict(zip(GROUPS, key, strict=True)), "models": "all"}
         for found in (*_lines(group), *_regression(group), *_mixed(group)):
-            natural = per_e(found["coefficient"], found["predictor"])
-            rows.append({**shared, **found, "coefficient_ln": natural})
+            rows.append({**shared, **found})
+    single = outcomes_of_single_subjects(scores).dropna(subset=["log10_params"])
+    for key, group in single.groupby(GROUPS, sort=True):
+        if len(group) >= MIN_MODELS and _varies(group["log10_params"]) and _varies(group["value"]):
+            shared = {**dict(zip(GROUPS, key, strict=True)), "models": "all", "method": "line"}
+            rows.append({**shared, **_line(group, "log10_params")})
+    for row in rows:
+        row["coefficient_ln"] = per_e(row["coefficient"], row["predictor"])
     return table(rows, COLUMNS)
 
 

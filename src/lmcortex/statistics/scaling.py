@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from lmcortex.statistics.collect import nested_with_draws, table
+from lmcortex.scores import NESTED
+from lmcortex.statistics.collect import is_summary, nested_with_draws, table
 from lmcortex.statistics.lateralization import left_minus_right, normalized_draws
 from lmcortex.statistics.lines import final_checkpoints, fit_line
 
@@ -67,6 +68,14 @@ def final_outcomes(scores: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
     """Stack the outcomes: one row per final cell, roi, hemisphere and outcome, with draws."""
     nested = final_checkpoints(nested_with_draws(scores, draws))
     return pd.concat(_each_outcome(nested), ignore_index=True)
+
+
+def outcomes_of_single_subjects(scores: pd.DataFrame) -> pd.DataFrame:
+    """Stack `r` and `difference` of subjects who do not speak for their dataset, without draws."""
+    nested = scores[(scores["layer"] == NESTED) & ~is_summary(scores)]
+    none = pd.Series([np.empty(0)] * len(nested), index=nested.index, dtype=object)
+    outcomes = pd.concat(_each_outcome(final_checkpoints(nested.assign(draws=none))))
+    return outcomes[outcomes["outcome"].isin(["r", "difference"])]
 
 
 def _each_outcome(nested: pd.DataFrame) -> Iterator[pd.DataFrame]:
