@@ -288,7 +288,7 @@ def test_images_are_prepared_as_by_nilearns_masker(tmp_path):
     masker = NiftiMasker(
         mask, smoothing_fwhm=4, detrend=True, standardize=True, high_pass=1 / 128, t_r=2.0
     )
-    theirs = masker.fit_transform(nib.load(tmp_path / "bold.nii.gz"))[10:-10]
+    theirs = masker.fit().transform(nib.load(tmp_path / "bold.nii.gz"))[10:-10]
     spec = {
         **STORY, "runs": ["1"], "samples": 200, "trim": [10, 10], "rois": {}, "smoothing": 4.0,
         "detrend": {"butterworth": 1 / 128}, "zscore": "whole",
