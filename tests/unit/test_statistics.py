@@ -148,6 +148,14 @@ def test_without_errors_the_p_of_a_law_is_that_of_its_correlation(rng):
     assert slope_p(x, y, draws) == pytest.approx(stats.pearsonr(x, y).pvalue)
 
 
+def test_an_error_that_bends_the_line_leaves_the_p_of_a_law_as_it_is(rng):
+    x = np.arange(6.0)
+    bend = (x - 2.5) ** 2
+    y = 0.1 * x + 0.02 * (bend - bend.mean())
+    draws = y[:, None] + 0.05 * bend[:, None] * rng.standard_normal(500)
+    assert slope_p(x, y, draws) == pytest.approx(stats.pearsonr(x, y).pvalue, rel=0.05)
+
+
 def test_an_error_that_grows_with_size_is_no_law(rng):
     """Over models alone it is one: they lie on a line, of this error's making."""
     x, n = np.arange(6.0), 1000

@@ -60,8 +60,8 @@ def slope_p(x: np.ndarray, y: np.ndarray, draws: np.ndarray) -> float:
     that an error may grow with size as a law would. The variance of the slope is therefore that
     from the scatter of models around the line, less what the errors are expected to add to this
     scatter, and that of the errors (random-effects meta-regression with dependent errors: Berkey et
-    al. 1998, Stat. Med. 17:2537), on the degrees of freedom of Satterthwaite. With draws that do
-    not vary it is the p of Pearson's r.
+    al. 1998, Stat. Med. 17:2537), on the degrees of freedom of Satterthwaite; but never less than
+    that from the scatter. With draws that do not vary it is the p of Pearson's r.
 
     Parameters
     ----------
@@ -77,7 +77,10 @@ def slope_p(x: np.ndarray, y: np.ndarray, draws: np.ndarray) -> float:
     scatter = y @ around @ y * per_square
     errors = np.cov(draws)
     of_errors = weights @ errors @ weights
-    variance = max(0.0, scatter - np.trace(around @ errors) * per_square) + of_errors
+    of_models = max(0.0, scatter - np.trace(around @ errors) * per_square)
+    # Where errors add more to the scatter than to the slope, their difference is a small and
+    # uncertain one; it is no ground for less than the scatter.
+    variance = max(scatter, of_models + of_errors)
     if variance <= 0:
         return 0.0  # all models are on the line
     degrees = (n - 2) * (variance / scatter) ** 2 if scatter > 0 else np.inf
