@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLE = "Is what was planted recovered?"
+WIDTH, LABELS = 11.5, 1.1  # inches: of the figure, and of the names beside a panel
 FOUND, MISSED = style.BLUE, style.VERMILLION
 
 
@@ -41,13 +42,13 @@ def recovery(table: pd.DataFrame, view: View) -> Figure:
     for start in range(0, len(groups), columns):
         tallest = max(len(group) for _, group in groups[start : start + columns])
         heights.append(0.22 * tallest + 1.1)
-    figure = style.frame(view, TITLE, summary(rows), (11.5, 0.5 + sum(heights)))
+    figure = style.frame(view, TITLE, summary(rows), (WIDTH, 0.5 + sum(heights)))
     axes = style.grid(figure, len(groups), columns, height_ratios=heights)
     for axis, ((effect, fit, model, unit), group) in zip(axes, groups, strict=True):
         _effect(axis, group)
         axis.set_title(str(effect).replace("_", " ") + "\n")
         style.second_line(axis, f"{style.display_name(str(model))} · {fit}")
-        axis.set_xlabel(str(unit))
+        axis.set_xlabel(style.wrap(str(unit), WIDTH / columns - LABELS, size=10))
         if unit == "step":
             axis.set_xscale("log")
             bounds = group[["planted", "ci_low", "ci_high"]].to_numpy(float)
