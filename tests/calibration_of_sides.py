@@ -50,7 +50,7 @@ SIDES = {"noise": (0, 0), "unrelated": (1, 1), "level": (1, 1), "law": (1, 0.6)}
 # Share of a response's variance that is signal, of the mean over listeners and of one.
 SIGNAL = {AVERAGE: 0.3, GROUP: 0.1}
 INFERENCE = {"n_permutations": 199, "n_resamples": 200}
-ALPHAS = {"low": -2, "high": 2, "n": 5, "scale": "trace", "choice": "each"}
+ALPHAS = {"low": -2, "high": 2, "n": 5, "scale": "trace", "choice": "target"}
 
 
 class Stimulus(NamedTuple):
@@ -239,15 +239,15 @@ LATERALITY = [
     Tested("left - right", "lateralization", "p"),
     Tested("slope of left - right", "lateralization", "slope_p"),
 ]
-OVER_MODELS = [
-    Tested("slope of score, over models", "scaling", "p", "r", "both"),
-    Tested("slope of left - right, over models", "scaling", "p", "difference", "both"),
+LAWS = [
+    Tested("law of size, score", "scaling", "p", "r", "both"),
+    Tested("law of size, left - right", "scaling", "p", "difference", "both"),
 ]
 # Levels of the models of one story are the same in its 50 simulations: no null over models.
 NULLS = {
     AVERAGE: {
-        "noise": [SCORE, *LATERALITY, *OVER_MODELS],
-        "level": [*LATERALITY, *OVER_MODELS],
+        "noise": [SCORE, *LATERALITY, *LAWS],
+        "level": [*LATERALITY, *LAWS],
     },
     GROUP: {
         "noise": [SCORE, *LATERALITY],

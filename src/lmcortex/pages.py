@@ -30,7 +30,7 @@ ABOUT = {
     "scaling": "Least-squares lines of the nested score on the logarithm of model size, and on "
     "perplexity and benchmark scores where known.",
     "scaling_controls": "The laws of size again: over resampled models, over large models alone, "
-    "beside layers and width, and with an intercept for each family of models.",
+    "beside layers and width, with an intercept for each family of models, and of single subjects.",
     "lateralization": "Nested scores left and right, their difference, its 95% interval, and how "
     "it grows with model size.",
     "lateralization_contrasts": "Left minus right of each network and checkpoint, less that of its "

@@ -225,6 +225,29 @@ def test_specs_hold_no_path_of_the_machine_and_no_checkpoint_list(
     assert not re.search(rf"{data_dir}|step256|device|threads", str(found))
 
 
+def test_jobs_are_told_how_responses_were_smoothed_scaled_and_trimmed(
+    monkeypatch, tmp_path: Path
+) -> None:
+    texts = tmp_path / "lpp" / "lpp_en_text"
+    texts.mkdir(parents=True)
+    for run in range(1, 10):
+        (texts / f"text_en_run{run}.txt").touch()
+    monkeypatch.setenv("LMCORTEX_DATA", str(tmp_path))
+    person, mean = "lpp-en-individuals", "lpp-en"
+    plans = {
+        dataset: load_plan({"study": study}, CONFIG)
+        for dataset, study in ((person, "lateralization-individuals"), (mean, "lateralization"))
+    }
+    responses = {
+        dataset: specs.prepare_responses(plan, dataset, "EN057") for dataset, plan in plans.items()
+    }
+    asked = {dataset: {"smoothing", "zscore"} & set(spec) for dataset, spec in responses.items()}
+    assert asked == {person: {"smoothing"}, mean: {"zscore"}}
+    assert (responses[person]["smoothing"], responses[mean]["zscore"]) == (4, "whole")
+    fit = specs.fit_encoding(plans[mean], mean, "bonnasse-gahot-2024", "gpt2", "main")
+    assert (fit["trim"], fit["response"]) == ([10, 10], {"undershoot": 0.35})
+
+
 def test_nearest_names_come_first() -> None:
     assert config.suggestion("pythia-70", ["gpt2", "pythia-70m"]) == "did you mean pythia-70m?"
 
